@@ -1,0 +1,37 @@
+# make replicate and make test do all the setting up themselves: a virtual environment in .venv, the package in it.
+
+# The newest of the supported Pythons that runs, or what PYTHON names: make test PYTHON=python3.12
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
+BIN := .venv/bin
+PRESET ?= quick
+INSTALLED := .venv/installed
+
+.PHONY: help replicate test lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make replicate   train, evaluate and draw every recipe (PRESET=smoke|quick|paper, ARGS=--resume ...)"
+	@echo "make test        run the tests"
+	@echo "make lint        check the style"
+	@echo "make clean       remove .venv, caches and build products; runs/ stays"
+
+replicate: $(INSTALLED)
+	$(BIN)/tfgen run --all --preset $(PRESET) $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	find tfgen tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found. Install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@

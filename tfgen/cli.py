@@ -1,0 +1,224 @@
+"""The `tfgen` command. TensorFlow is imported only once a request has been found to be in order."""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shlex
+import sys
+import tempfile
+import traceback
+
+import tfgen
+from tfgen import checks, recipes
+from tfgen.errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser():
+    parser = _Parser(prog="tfgen", description="A lecture on autoencoders, VAEs and GANs, reproduced with Keras.")
+    parser.add_argument("--version", action="version", version=f"tfgen {tfgen.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    debug = argparse.ArgumentParser(add_help=False)
+    debug.add_argument("--debug", action="store_true", help="show tracebacks and TensorFlow's own messages")
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument(
+        "--data-dir", metavar="DIR", help="TensorFlow Datasets directory (default: TFDS_DATA_DIR, else TFDS's own)"
+    )
+
+    command = commands.add_parser("list", parents=[debug], help="recipes, lecture items and published numbers")
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.set_defaults(function=_list)
+
+    command = commands.add_parser("run", parents=[debug, data], help="train, evaluate, draw and export recipes")
+    command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(recipes.RECIPES)}")
+    command.add_argument("--all", action="store_true", help="run every recipe")
+    command.add_argument("--preset", default="quick", help="smoke (seconds), quick (minutes; default) or paper (hours)")
+    command.add_argument("--dataset", default="auto", help=f"one of {', '.join(recipes.DATASETS)}; default auto")
+    command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
+    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument("--epochs", type=int, help="instead of the recipe's")
+    command.add_argument("--resume", action="store_true", help="go on with unfinished runs, keep finished ones")
+    command.add_argument("--deterministic", action="store_true", help="deterministic kernels only; slower")
+    command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (extra 'tensorboard')")
+    command.set_defaults(function=_run)
+
+    command = commands.add_parser("sample", parents=[debug], help="draw images from an exported generative model")
+    command.add_argument("saved_model", metavar="SAVED_MODEL_DIR")
+    command.add_argument("--num", type=int, default=64, help="number of images; default 64")
+    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument("--output", default="grid.png", metavar="PNG", help="default: grid.png")
+    command.set_defaults(function=_sample)
+
+    command = commands.add_parser("data", help="prepared datasets")
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = actions.add_parser("status", parents=[debug, data], help="which datasets are prepared, and where")
+    action.set_defaults(function=_data_status)
+    action = actions.add_parser("import", parents=[debug, data], help="prepare a dataset from IDX files or mnist.npz")
+    action.add_argument(
+        "--from", dest="source", required=True, metavar="DIR", help="the four IDX files, gzipped or not, or mnist.npz"
+    )
+    action.add_argument("--dataset", default="mnist", help=f"one of {', '.join(recipes.TFDS_NAMES)}; default mnist")
+    action.set_defaults(function=_data_import)
+    return parser
+
+
+def main(argv=None):
+    """Runs the command line. Returns the exit code: 0 done, 1 failed while running, 2 wrong use, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = _parser().parse_args(argv)
+    try:
+        args.function(args)
+    except KeyboardInterrupt:
+        print("\ntfgen: interrupted", file=sys.stderr)
+        if args.command == "run":
+            resume = [] if args.resume else ["--resume"]
+            print(f"resume with: {shlex.join([sys.argv[0], *argv, *resume])}", file=sys.stderr)
+        return 130
+    except Exception as error:  # The last resort: any failure ends in one line and, with --debug, its traceback.
+        if args.debug:
+            traceback.print_exc()
+        if isinstance(error, InputError):
+            print(f"tfgen: {error}", file=sys.stderr)
+            return 2
+        message = " ".join(str(error).split()) or type(error).__name__
+        hint = "" if type(error).__module__.startswith("tfgen") else " (--debug shows where)"
+        print(f"tfgen: {message[:600]}{hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _quietly(args):
+    """Keeps back what TensorFlow's libraries write on being loaded: six lines that no log level suppresses."""
+    if args.debug or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _load_tensorflow(args):
+    with _quietly(args):
+        import tensorflow as tf
+
+        if not args.debug:
+            # Each recipe's model has a step function of its own, which TensorFlow takes for needless retracing.
+            tf.get_logger().setLevel("ERROR")
+        tf.constant(0)  # The first operation starts the devices, which writes as well.
+
+
+def _list(args):
+    if args.json:
+        listing = {
+            "lecture": recipes.LECTURE,
+            "recipes": {
+                name: {
+                    "title": recipe.title,
+                    "lecture_items": recipe.lecture_items,
+                    "presets": {key: vars(config) for key, config in recipe.presets.items()},
+                    "published": {key: vars(published) for key, published in recipe.published.items()},
+                }
+                for name, recipe in recipes.RECIPES.items()
+            },
+        }
+        print(json.dumps(listing, indent=1))
+        return
+    width = max(map(len, recipes.RECIPES))
+    for name, recipe in recipes.RECIPES.items():
+        print(f"{name:{width}}  {recipe.title}")
+        print(f"{'':{width}}  lecture {', '.join(recipe.lecture_items)}; presets {', '.join(recipe.presets)}")
+        for metric, published in recipe.published.items():
+            print(f"{'':{width}}  published: {metric} = {published.value} ({published.source})")
+
+
+def _run(args):
+    if args.all == bool(args.recipes):
+        raise InputError(f"name recipes or give --all; the recipes are {', '.join(recipes.RECIPES)}")
+    names = list(recipes.RECIPES) if args.all else list(dict.fromkeys(args.recipes))
+    checks.check_run(
+        names, args.preset, args.dataset, args.data_dir, args.output_dir, args.seed, args.epochs, args.resume
+    )
+    _load_tensorflow(args)
+    from tfgen import experiment, report
+
+    results = []
+    for name in names:
+        print(f"\n== {name}: {recipes.RECIPES[name].title}", flush=True)
+        results.append(
+            experiment.run(
+                name,
+                preset=args.preset,
+                dataset=args.dataset,
+                data_dir=args.data_dir,
+                output_dir=args.output_dir,
+                seed=args.seed,
+                epochs=args.epochs,
+                resume=args.resume,
+                deterministic=args.deterministic,
+                tensorboard=args.tensorboard,
+            )
+        )
+    print(f"\n{report.table(results)}\n")
+    seconds = sum(result["seconds"] for result in results)
+    print(f"{len(results)} recipes in {seconds:.0f} s; figures and models: {report.write_report(args.output_dir)}")
+    if not all(result["comparable"] for result in results):
+        print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
+
+
+def _sample(args):
+    output = pathlib.Path(args.output)
+    if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
+        raise InputError(f"--output must name a .png file in an existing directory, got {args.output!r}")
+    _load_tensorflow(args)
+    from tfgen import export, figures
+    from tfgen.files import write_atomically
+
+    images = export.generate(args.saved_model, args.num, args.seed)
+    columns = int(-(-(args.num**0.5) // 1))
+    write_atomically(output, figures.png(figures.image_grid(images, columns)))
+    print(f"{args.num} images: {output}")
+
+
+def _data_status(args):
+    checks.check_data_dir(args.data_dir)
+    _load_tensorflow(args)
+    from tfgen import datasets
+
+    for name, directory, prepared in datasets.status(args.data_dir):
+        print(f"{name:14} {'prepared' if prepared else 'not prepared':13} {directory}")
+    print(f"{'digits':14} {'built in':13} scikit-learn's UCI digits, 1,797 images")
+
+
+def _data_import(args):
+    if args.dataset not in recipes.TFDS_NAMES:
+        raise InputError(f"cannot import {args.dataset!r}; choose one of {', '.join(recipes.TFDS_NAMES)}")
+    if args.data_dir is not None and os.path.exists(args.data_dir):
+        checks.check_data_dir(args.data_dir)
+    from tfgen import idx
+
+    splits = idx.read_directory(args.source)
+    _load_tensorflow(args)
+    from tfgen import datasets
+
+    directory, train, test = datasets.prepare(args.dataset, splits, args.data_dir)
+    print(f"prepared {args.dataset} with {train:,} training and {test:,} test images in {directory}")
+    if (train, test) != datasets.FULL_COUNTS:
+        print("These are not all 60,000 and 10,000 images: no result is comparable to the published numbers.")

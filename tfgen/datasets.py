@@ -1,0 +1,312 @@
+"""MNIST and its relatives as uint8 arrays, their splits, and the batches that training reads.
+
+TensorFlow Datasets is the source. `digits`, scikit-learn's UCI digits brought to 28x28, is the embedded set that needs
+neither a network nor preparation.
+"""
+
+import dataclasses
+import pathlib
+import threading
+import urllib.error
+import urllib.request
+
+import numpy as np
+import tensorflow as tf
+
+from tfgen.checks import check_data_dir
+from tfgen.distributions import Draw, stateless_seed, stateless_uniform
+from tfgen.errors import InputError, RunError
+from tfgen.recipes import DATASETS, TFDS_NAMES
+
+PIXELS = 784
+# What TFDS's builders of all three sets hold. Another count is loaded too, but never compared with published numbers.
+FULL_COUNTS = (60_000, 10_000)
+SPLIT_SEED = 2013
+PROBE_SECONDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images `(n, 784)` uint8, row by row, and labels `(n,)` int64 in 0..9."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset's three splits; `comparable` says whether published MNIST numbers may stand beside its results."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    comparable: bool
+
+
+def load(name="auto", data_dir=None):
+    """Returns a dataset, downloading it through TFDS if it is not prepared and the network allows.
+
+    Five sixths of the training images train and one sixth validates (50,000 and 10,000 of MNIST's 60,000), by index
+    after a permutation with a fixed seed. Test is test.
+
+    Args:
+        name: "mnist", "fashion_mnist", "kmnist", "digits", or "auto": MNIST where it can be had, otherwise digits,
+            which is announced.
+        data_dir: the TFDS data directory; None means TFDS_DATA_DIR, else TFDS's default.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        InputError: for an unknown name, a `data_dir` that is no directory, or a prepared set that cannot be read.
+        RunError: if the set is neither prepared nor to be had from the network.
+    """
+    if name not in DATASETS:
+        raise InputError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
+    check_data_dir(data_dir)
+    if name == "digits":
+        return digits()
+    if name != "auto":
+        return _load_tfds(name, data_dir)
+    try:
+        return _load_tfds("mnist", data_dir)
+    except RunError as error:
+        print(
+            "\n*** NOT MNIST: running on scikit-learn's 1,797 UCI digits instead. "
+            "No result is comparable to the published numbers. ***\n"
+            f"*** {error} ***\n",
+            flush=True,
+        )
+        return digits()
+
+
+def digits():
+    """Returns scikit-learn's UCI digits: 1,797 images of 8x8 pixels, enlarged to 20x20 and centred in 28x28.
+
+    The enlargement is a cubic spline, clipped; 20x20 in 28x28 is MNIST's own layout. 1,250 images train, 250 validate,
+    297 test, by index after a permutation with a fixed seed.
+    """
+    from scipy import ndimage
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    large = ndimage.zoom(bunch.images / 16.0, (1, 2.5, 2.5), order=3, mode="nearest", grid_mode=True)
+    images = np.pad(np.round(255 * np.clip(large, 0, 1)), ((0, 0), (4, 4), (4, 4))).astype(np.uint8)
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(images))
+    images, labels = images.reshape(-1, PIXELS)[order], bunch.target.astype(np.int64)[order]
+    return Dataset(
+        "digits",
+        Split(images[:1250], labels[:1250]),
+        Split(images[1250:1500], labels[1250:1500]),
+        Split(images[1500:], labels[1500:]),
+        comparable=False,
+    )
+
+
+def _root(builder):
+    """Returns the data directory that a builder's own `<root>/<name>/<version>` lies in."""
+    return str(pathlib.Path(builder.data_dir).parent.parent)
+
+
+def _load_tfds(name, data_dir):
+    # TFDS costs a second to import and is not needed for digits.
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        prepared = builder.is_prepared()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
+        raise _unreadable(name, data_dir, error) from error
+    if not prepared:
+        _download(builder, name)
+    splits = {}
+    for split in ("train", "test"):
+        try:
+            arrays = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+            images, labels = arrays["image"].numpy(), arrays["label"].numpy()
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise _unreadable(name, builder.data_dir, error) from error
+        expected = builder.info.splits[split].num_examples
+        if len(labels) != expected:
+            raise _unreadable(name, builder.data_dir, f"{len(labels)} of {expected} {split} examples")
+        splits[split] = Split(images.reshape(-1, PIXELS), labels.astype(np.int64))
+
+    train, test = splits["train"], splits["test"]
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(train))
+    held_out = len(train) // 6
+    kept, validation = order[: len(train) - held_out], order[len(train) - held_out :]
+    return Dataset(
+        name,
+        Split(train.images[kept], train.labels[kept]),
+        Split(train.images[validation], train.labels[validation]),
+        test,
+        comparable=name == "mnist" and (len(train), len(test)) == FULL_COUNTS,
+    )
+
+
+def _unreadable(name, directory, reason):
+    lines = str(reason).strip().splitlines() or [type(reason).__name__]
+    return InputError(
+        f"the prepared {name} in {str(directory or 'the TFDS data directory')!r} cannot be read ({lines[0][:160]}); "
+        "prepare it again, or name another directory with --data-dir"
+    )
+
+
+def _download(builder, name):
+    """Downloads and prepares a set through TFDS, or fails within seconds.
+
+    Without the probe TFDS retries each of four addresses ten times: minutes of noise before its error.
+    """
+    import tensorflow_datasets as tfds
+
+    where = _root(builder)
+    remedies = (
+        "prepare it elsewhere and point --data-dir (or TFDS_DATA_DIR) at it; or run 'tfgen data import --from DIR' "
+        "with its IDX files; or choose --dataset digits"
+    )
+    problem = _unreachable(builder.URL)
+    if problem:
+        raise RunError(f"{name} is not prepared in {where} and cannot be downloaded ({problem}): {remedies}")
+    try:
+        builder.download_and_prepare()
+    except (OSError, tfds.download.DownloadError, tfds.download.NonMatchingChecksumError) as error:
+        raise RunError(f"downloading {name} to {where} failed ({error}): {remedies}") from error
+
+
+def _unreachable(url):
+    """Returns None if the host answers, else why not, after at most `PROBE_SECONDS`."""
+    outcome = [f"no answer within {PROBE_SECONDS} seconds"]
+
+    def probe():
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS).close()
+            outcome[0] = None
+        except urllib.error.HTTPError:
+            outcome[0] = None  # The host answered; whether the files are there is the download's business.
+        except OSError as error:
+            outcome[0] = str(getattr(error, "reason", error))
+
+    # A thread, since a name look-up knows no time limit of its own.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return outcome[0]
+
+
+def status(data_dir=None):
+    """Returns, for each TFDS set, `(name, its directory, whether it is prepared there)`."""
+    check_data_dir(data_dir)
+    import tensorflow_datasets as tfds
+
+    builders = [(name, tfds.builder(name, data_dir=data_dir)) for name in TFDS_NAMES]
+    return [(name, str(builder.data_dir), builder.is_prepared()) for name, builder in builders]
+
+
+def prepare(name, splits, data_dir=None):
+    """Prepares a genuine TFDS directory, which `tfds.load` reads, from arrays.
+
+    Args:
+        name: "mnist", "fashion_mnist" or "kmnist".
+        splits: what `idx.read_directory` returns.
+        data_dir: where to prepare it; None means TFDS_DATA_DIR, else TFDS's default.
+
+    Returns:
+        `(directory, number of training images, number of test images)`.
+
+    Raises:
+        InputError: if the set is already prepared there. Nothing is written then.
+    """
+    # TFDS costs a second to import.
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir)
+    if builder.is_prepared():
+        raise InputError(f"{name} is already prepared in {builder.data_dir}; remove that directory to import anew")
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=str(builder.version),
+        features=builder.info.features,
+        # Stored by index, as TFDS's own builder does: the order, and hence our split, is the same either way.
+        split_datasets={
+            split: tf.data.Dataset.from_tensor_slices({"image": images[..., None], "label": labels})
+            for split, (images, labels) in splits.items()
+        },
+        data_dir=_root(builder),
+        description=builder.info.description,
+        homepage=builder.info.homepage,
+        citation=builder.info.citation,
+    )
+    return str(builder.data_dir), len(splits["train"][1]), len(splits["test"][1])
+
+
+# Batches.
+
+
+def scale(images):
+    """Returns uint8 pixels as float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def binarize(images, seed):
+    """Returns x ~ Bernoulli(pixel / 255), independently for each pixel.
+
+    Args:
+        images: `(n, 784)` uint8.
+        seed: `(2,)` integer tensor.
+
+    Returns:
+        `(n, 784)` float32, each 0 or 1.
+    """
+    images = scale(images)
+    return tf.cast(stateless_uniform(tf.shape(images), seed) < images, tf.float32)
+
+
+def fixed_binarization(images):
+    """Returns a set binarised once, the same for every run: what evaluations on binary pixels use."""
+    return binarize(images, stateless_seed(0, Draw.EVALUATION))
+
+
+def training_batches(images, batch_size, seed, labels=None, binarized=False, first_step=0):
+    """Returns an endless stream of shuffled batches; the set stays in memory as uint8.
+
+    Batch t is a function of (seed, t) alone: epoch t // (n // batch_size) has its own permutation of the set, and with
+    `binarized` each batch is binarised anew. A resumed run passes `first_step` and goes on where it stopped. The
+    n mod batch_size images that the permutation puts last sit that epoch out.
+
+    Args:
+        images: `(n, 784)` uint8.
+        batch_size: at most n.
+        seed: int >= 0, the seed of the run.
+        labels: `(n,)` integers, or None.
+        binarized: whether pixels are drawn as Bernoulli(pixel) or scaled to [0, 1].
+        first_step: number of batches already consumed.
+
+    Returns:
+        `tf.data.Dataset` of `(batch_size, 784)` float32, or of pairs with `(batch_size,)` labels.
+
+    Raises:
+        InputError: if the set is smaller than a batch.
+    """
+    n = len(images)
+    if n < batch_size:
+        raise InputError(f"a batch of {batch_size} cannot be drawn from {n} training images; use a larger dataset")
+    steps_per_epoch = n // batch_size
+    images = tf.constant(images)
+    labels = None if labels is None else tf.constant(labels)
+
+    def batch(step):
+        epoch, step_in_epoch = step // steps_per_epoch, step % steps_per_epoch
+        positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
+        indices = tf.random.experimental.index_shuffle(
+            positions, stateless_seed(seed, Draw.SHUFFLE, epoch), max_index=n - 1
+        )
+        x = tf.ensure_shape(tf.gather(images, indices), (batch_size, PIXELS))
+        x = binarize(x, stateless_seed(seed, Draw.BINARIZE, step)) if binarized else scale(x)
+        return x if labels is None else (x, tf.ensure_shape(tf.gather(labels, indices), (batch_size,)))
+
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,114 @@
+"""Log-densities, the KL divergence, reparameterised sampling and the seeds of every random draw: pure functions.
+
+Everything is in nats, per example: densities and divergences are summed over the last axis (pixels or latents).
+"""
+
+import enum
+
+import tensorflow as tf
+
+LOG_TWO_PI = 1.8378770664093453
+
+
+class Draw(enum.IntEnum):
+    """What a random draw is for. Part of its seed, so that no two purposes ever share random numbers."""
+
+    SHUFFLE = 0
+    BINARIZE = 1
+    LATENT = 2
+    NOISE = 3
+    EVALUATION = 4
+
+
+def stateless_seed(run_seed, draw, counter=0):
+    """Returns the seed of one random draw as a function of (run seed, purpose, counter).
+
+    There is no generator state, so a resumed run draws what the uninterrupted one would have drawn.
+
+    Args:
+        run_seed: int >= 0, the seed of the whole run.
+        draw: a `Draw`.
+        counter: int or integer scalar tensor, usually the optimizer iteration.
+
+    Returns:
+        `(2,)` int64 tensor for the `seed` argument of `tf.random.stateless_*`.
+    """
+    return tf.stack([tf.constant(run_seed * 16 + int(draw), tf.int64), tf.cast(counter, tf.int64)])
+
+
+def stateless_normal(shape, seed):
+    """Returns float32 draws from N(0, 1) of the given shape: the same with and without XLA."""
+    return tf.random.stateless_normal(shape, seed, alg="philox")
+
+
+def stateless_uniform(shape, seed, low=0.0, high=1.0):
+    """Returns float32 draws from the uniform distribution on [low, high): the same with and without XLA."""
+    return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
+
+
+def bernoulli_log_prob(x, logits):
+    """Returns log p(x) under independent Bernoulli pixels.
+
+    log p(x) = sum_i [x_i log s(l_i) + (1 - x_i) log(1 - s(l_i))], with s the logistic function, computed from the
+    logits so that it stays finite at any of them.
+
+    Args:
+        x: `(..., pixels)` float, each 0 or 1. Values between give the (unnormalised) cross-entropy, not a density.
+        logits: `(..., pixels)` float, log-odds.
+
+    Returns:
+        `(...)` float, nats per image, summed over pixels.
+
+    Source: Kingma & Welling 2013, appendix C.1.
+    """
+    return -tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits), axis=-1)
+
+
+def normal_log_prob(x, mean, log_var):
+    """Returns log N(x; mean, diag(exp(log_var))).
+
+    Args:
+        x: `(..., dim)` float.
+        mean: `(..., dim)` float.
+        log_var: `(..., dim)` float, the logarithm of the variance.
+
+    Returns:
+        `(...)` float, nats, summed over the last axis.
+
+    Source: Kingma & Welling 2013, appendix C.2; lecture B2.
+    """
+    return -0.5 * tf.reduce_sum(LOG_TWO_PI + log_var + tf.square(x - mean) * tf.exp(-log_var), axis=-1)
+
+
+def kl_divergence(z_mean, z_log_var):
+    """Returns KL(N(z_mean, diag(exp(z_log_var))) || N(0, I)) in closed form.
+
+    KL = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2); 0 for the standard normal, positive elsewhere.
+
+    Args:
+        z_mean: `(..., latent_dim)` float.
+        z_log_var: `(..., latent_dim)` float.
+
+    Returns:
+        `(...)` float, nats per image, summed over latents.
+
+    Source: Kingma & Welling 2013, appendix B; lecture B3.
+    """
+    # expm1 keeps the digits that 1 + log_var - exp(log_var) loses near the standard normal.
+    return 0.5 * tf.reduce_sum(tf.square(z_mean) + tf.math.expm1(z_log_var) - z_log_var, axis=-1)
+
+
+def sample_normal(mean, log_var, seed):
+    """Returns mean + sigma * epsilon, epsilon ~ N(0, I): a draw through which gradients reach mean and log_var.
+
+    Args:
+        mean: `(..., dim)` float32.
+        log_var: `(..., dim)` float32.
+        seed: `(2,)` integer tensor, see `stateless_seed`.
+
+    Returns:
+        `(..., dim)` float32.
+
+    Source: Kingma & Welling 2013, section 2.4 (the reparameterisation trick).
+    """
+    return mean + tf.exp(0.5 * log_var) * stateless_normal(tf.shape(mean), seed)

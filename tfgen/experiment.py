@@ -1,0 +1,432 @@
+"""Runs a recipe: seed, data, fit, evaluate, draw, export, write `results.json`.
+
+The one place that binds recipes to models.
+Each recipe has one function below that reads from top to bottom; `Run` holds what all of them share.
+"""
+
+import csv
+import dataclasses
+import importlib.metadata
+import io
+import json
+import math
+import os
+import pathlib
+import platform
+import shutil
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfgen
+from tfgen import datasets, export, figures, losses
+from tfgen.checks import check_run
+from tfgen.distributions import Draw, stateless_normal, stateless_seed
+from tfgen.errors import InputError, RunError
+from tfgen.evaluation.coverage import class_shares
+from tfgen.evaluation.pca import pca_squared_error
+from tfgen.files import write_atomically
+from tfgen.models.autoencoder import endpoints as autoencoder_endpoints
+from tfgen.models.autoencoder import stacked_autoencoder
+from tfgen.models.classifier import digit_classifier
+from tfgen.models.gan import GAN
+from tfgen.models.vae import VAE
+from tfgen.recipes import RECIPES
+
+EVALUATION_BATCH = 1000
+
+
+def run(
+    name,
+    preset="quick",
+    dataset="auto",
+    data_dir=None,
+    output_dir="runs",
+    seed=0,
+    epochs=None,
+    resume=False,
+    deterministic=False,
+    tensorboard=False,
+):
+    """Runs one recipe and writes `<output_dir>/<name>/`.
+
+    Args:
+        name: a key of `recipes.RECIPES`.
+        preset: "smoke", "quick" or "paper".
+        dataset: see `datasets.load`.
+        data_dir: see `datasets.load`.
+        output_dir: directory of runs; made if missing.
+        seed: int >= 0: initial weights, order of the data and all noise are functions of it.
+        epochs: instead of the recipe's, or None.
+        resume: go on from the last checkpoint; a run that is already finished is left as it is.
+        deterministic: let TensorFlow use deterministic kernels only, and no XLA.
+        tensorboard: log to `<output_dir>/<name>/tensorboard/` as well.
+
+    Returns:
+        The contents of `results.json`.
+
+    Raises:
+        InputError: for a request that cannot be run, or that would discard an unfinished run.
+        RunError: if the dataset cannot be had.
+    """
+    check_run([name], preset, dataset, data_dir, output_dir, seed, epochs, resume)
+    recipe = RECIPES[name]
+    config = recipe.presets[preset]
+    if epochs is not None:
+        config = dataclasses.replace(config, epochs=epochs)
+    directory = pathlib.Path(output_dir) / name
+
+    data = datasets.load(dataset, data_dir)
+    request = {
+        "recipe": name,
+        "dataset": data.name,
+        "preset": preset,
+        "seed": seed,
+        "deterministic": deterministic,
+        "config": dataclasses.asdict(config),
+    }
+    finished = _prepare_directory(directory, json.loads(json.dumps(request)), resume)
+    if finished:
+        print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
+        return finished
+    return Run(directory, recipe, config, data, request, tensorboard).execute(EXPERIMENTS[name])
+
+
+def _prepare_directory(directory, request, resume):
+    """Returns the results of a finished run to be kept, or None with the directory ready to be written to."""
+    request_path, results_path = directory / "checkpoints" / "request.json", directory / "results.json"
+    if resume and request_path.exists():
+        earlier = json.loads(request_path.read_text())
+        if earlier != request:
+            changed = [key for key in request if earlier.get(key) != request[key]]
+            raise InputError(
+                f"{directory} was started with another {' and '.join(changed)} "
+                f"({', '.join(f'{key} {earlier.get(key)!r}' for key in changed)}); "
+                "give the same options to resume it, or leave out --resume and delete it to start over"
+            )
+        return json.loads(results_path.read_text()) if results_path.exists() else None
+    # Only what a run writes is removed, results first: whatever else lies there is the user's.
+    results_path.unlink(missing_ok=True)
+    (directory / "training.csv").unlink(missing_ok=True)
+    for name in ("checkpoints", "figures", "saved_model", "tensorboard"):
+        if (directory / name).exists():
+            shutil.rmtree(directory / name)
+    write_atomically(request_path, json.dumps(request, indent=1).encode())
+    return None
+
+
+class Run:
+    """One run under way: its configuration, data and directory, and the results collected so far."""
+
+    def __init__(self, directory, recipe, config, data, request, tensorboard):
+        self.directory = directory
+        self.recipe = recipe
+        self.config = config
+        self.data = data
+        self.seed = request["seed"]
+        self.jit_compile = not request["deterministic"]
+        self.request = request
+        self.tensorboard = tensorboard
+        self.metrics = {}
+        self.figures = []
+
+    def execute(self, experiment):
+        """Seeds everything, runs the recipe's function and writes `results.json`."""
+        started = time.monotonic()
+        keras.utils.set_random_seed(self.seed)
+        if self.request["deterministic"]:
+            tf.config.experimental.enable_op_determinism()
+        experiment(self)
+        results = {
+            "recipe": self.request["recipe"],
+            "lecture_items": list(self.recipe.lecture_items),
+            "dataset": self.data.name,
+            "comparable": self.data.comparable,
+            "preset": self.request["preset"],
+            "seed": self.seed,
+            "metrics": self.metrics,
+            "figures": self.figures,
+            "saved_model": "saved_model",
+            "seconds": round(time.monotonic() - started, 1),
+            "environment": environment(),
+            "config": self.request["config"],
+        }
+        write_atomically(self.directory / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
+        return results
+
+    def fit(self, model, batches, batch_size, validation, callbacks=()):
+        """Trains with `keras.Model.fit`, from the last checkpoint if there is one.
+
+        Args:
+            model: a compiled model, untrained.
+            batches: function from the number of batches already consumed to an endless `tf.data.Dataset`.
+            batch_size: size of these batches.
+            validation: the held-out arrays that `fit` takes as `validation_data`.
+            callbacks: further Keras callbacks.
+
+        Returns:
+            `(model, history)`: the trained model, and from each logged name its values, one an epoch.
+        """
+        steps = len(self.data.train) // batch_size
+        checkpoint, log = self.directory / "checkpoints" / "model.keras", self.directory / "training.csv"
+        first_epoch = 0
+        if checkpoint.exists():
+            model = keras.models.load_model(checkpoint)
+            first_epoch = int(_optimizer(model).iterations) // steps
+            # A run killed between the line of an epoch and its checkpoint has logged an epoch too many.
+            lines = log.read_text().splitlines(keepends=True)
+            write_atomically(log, "".join(lines[: 1 + first_epoch]).encode())
+            print(f"resuming after epoch {first_epoch} of {self.config.epochs}", flush=True)
+
+        def save(epoch, logs):
+            if not all(math.isfinite(value) for value in logs.values()):
+                raise RunError(
+                    f"training diverged in epoch {epoch + 1} ({logs}); the checkpoint is of epoch {epoch}. "
+                    "Try another --seed, or a lower learning rate in the recipe"
+                )
+            # Written whole and then renamed, which keras.callbacks.ModelCheckpoint does not do.
+            temporary = checkpoint.with_name("next.keras")
+            model.save(temporary)
+            os.replace(temporary, checkpoint)
+
+        callbacks = [
+            *callbacks,
+            keras.callbacks.CSVLogger(log, append=first_epoch > 0),
+            keras.callbacks.LambdaCallback(on_epoch_end=save),
+        ]
+        if self.tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(self.directory / "tensorboard"))
+        if first_epoch < self.config.epochs:
+            model.fit(
+                batches(first_epoch * steps),
+                initial_epoch=first_epoch,
+                epochs=self.config.epochs,
+                steps_per_epoch=steps,
+                validation_data=validation,
+                validation_batch_size=EVALUATION_BATCH,
+                shuffle=False,
+                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=callbacks,
+            )
+        with open(log, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return model, {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+
+    def steps_per_execution(self, batch_size):
+        """Returns the steps of a whole epoch: they run as one TensorFlow call, without returning to Python."""
+        return len(self.data.train) // batch_size
+
+    def total_steps(self, batch_size):
+        """Returns the optimizer iterations of the whole training."""
+        return self.config.epochs * (len(self.data.train) // batch_size)
+
+    def metric(self, name, value, unit, split, n):
+        """Records a metric; a published value is put beside it only where the data are the paper's."""
+        value = float(value)
+        self.metrics[name] = {"value": value if math.isfinite(value) else None, "unit": unit, "split": split, "n": n}
+        published = self.recipe.published.get(name)
+        if published and self.data.comparable:
+            self.metrics[name] |= {"published": published.value, "source": published.source}
+
+    def figure(self, name, figure):
+        """Writes a figure to `figures/<name>.png`."""
+        write_atomically(self.directory / "figures" / f"{name}.png", figures.png(figure))
+        self.figures.append(f"figures/{name}.png")
+
+    def export(self, model, endpoints):
+        """Writes the run's SavedModel."""
+        export.export(model, endpoints, self.directory / "saved_model")
+
+
+def environment():
+    """Returns the versions and the hardware that a result was computed with."""
+    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
+    return {
+        "tfgen": tfgen.__version__,
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _optimizer(model):
+    return model.generator_optimizer if isinstance(model, GAN) else model.optimizer
+
+
+def stacked_autoencoder_experiment(run):
+    """A5: trains on the squared error of A4; the floor is PCA with as many components as the code has units."""
+    config, data = run.config, run.data
+    steps = run.steps_per_execution(config.batch_size)
+    model = stacked_autoencoder(config.hidden_units, datasets.PIXELS, config.activation, config.code_activation)
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(config.learning_rate, run.total_steps(config.batch_size))
+        ),
+        loss=losses.squared_error,
+        jit_compile=run.jit_compile,
+        steps_per_execution=steps,
+    )
+    validation, test = (datasets.scale(split.images).numpy() for split in (data.validation, data.test))
+
+    def batches(first_step):
+        images = datasets.training_batches(data.train.images, config.batch_size, run.seed, first_step=first_step)
+        return images.map(lambda x: (x, x))
+
+    model, history = run.fit(model, batches, config.batch_size, (validation, validation))
+
+    reconstruction = model.predict(test, batch_size=EVALUATION_BATCH, verbose=0)
+    unit = "squared error per image, sum over 784 pixels"
+    run.metric("test_squared_error", np.mean(losses.squared_error(test, reconstruction)), unit, "test", len(test))
+    # Nothing is chosen for PCA, so it may see all the training images.
+    train = datasets.scale(np.concatenate([data.train.images, data.validation.images])).numpy()
+    for components in config.pca_components:
+        value = pca_squared_error(train, test, components)
+        run.metric(f"pca_squared_error__{components}", value, unit, "test", len(test))
+
+    run.figure("reconstructions", figures.reconstructions(test[:16], reconstruction[:16], "Stacked autoencoder"))
+    run.figure("training", figures.curves(history, [("Squared error", "per image", ["loss", "val_loss"])]))
+    run.export(model, autoencoder_endpoints(model))
+
+
+def vae_experiment(run):
+    """B: maximises the lower bound on pixels binarised anew in every batch; generates from the prior."""
+    config, data = run.config, run.data
+    model = VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed)
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(config.learning_rate, run.total_steps(config.batch_size))
+        ),
+        jit_compile=run.jit_compile,
+        steps_per_execution=run.steps_per_execution(config.batch_size),
+    )
+    validation, test = (datasets.fixed_binarization(split.images).numpy() for split in (data.validation, data.test))
+
+    def batches(first_step):
+        return datasets.training_batches(
+            data.train.images, config.batch_size, run.seed, binarized=True, first_step=first_step
+        )
+
+    model, history = run.fit(model, batches, config.batch_size, (validation,))
+
+    terms = model.evaluate(test, batch_size=EVALUATION_BATCH, verbose=0, return_dict=True)
+    for name, term in (
+        ("test_negative_elbo", "loss"),
+        ("test_reconstruction_loss", "reconstruction_loss"),
+        ("test_kl_divergence", "kl_divergence"),
+    ):
+        run.metric(name, terms[term], "nats per image", "test, binarised once", len(test))
+
+    z = stateless_normal((100, config.latent_dim), stateless_seed(run.seed, Draw.EVALUATION))
+    run.figure("samples", figures.image_grid(model.decode(z), 10, "VAE: p(x|z), z drawn from the prior"))
+    run.figure("reconstructions", figures.reconstructions(test[:16], model.reconstruct(test[:16]), "VAE"))
+    panels = [
+        ("Negative ELBO", "nats per image", ["loss", "val_loss"]),
+        ("Reconstruction loss", "nats per image", ["reconstruction_loss", "val_reconstruction_loss"]),
+        ("KL divergence", "nats per image", ["kl_divergence", "val_kl_divergence"]),
+    ]
+    run.figure("training", figures.curves(history, panels))
+    run.export(model, model.endpoints())
+
+
+def gan_experiment(run):
+    """D: algorithm 1 on MNIST, samples of the same noise through training, and how they cover the classes."""
+    config, data = run.config, run.data
+    batch_size = config.batch_size * config.discriminator_steps
+    model = GAN(
+        config.noise_dim,
+        config.generator_units,
+        config.discriminator_units,
+        datasets.PIXELS,
+        config.noise,
+        config.generator_loss,
+        config.discriminator_steps,
+        run.seed,
+    )
+    rate = config.learning_rate
+    if config.learning_rate_decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, run.total_steps(batch_size))
+    model.compile(
+        keras.optimizers.Adam(rate, config.beta_1),
+        keras.optimizers.Adam(rate, config.beta_1),
+        jit_compile=run.jit_compile,
+        steps_per_execution=run.steps_per_execution(batch_size),
+    )
+
+    def batches(first_step):
+        return datasets.training_batches(data.train.images, batch_size, run.seed, first_step=first_step)
+
+    z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.EVALUATION))
+    snapshots = run.directory / "checkpoints" / "samples"
+
+    def snapshot(epoch, logs):
+        if epoch + 1 in snapshot_epochs(config.epochs):
+            buffer = io.BytesIO()
+            np.save(buffer, model.generator(z[:24]).numpy())
+            write_atomically(snapshots / f"{epoch + 1:06d}.npy", buffer.getvalue())
+
+    validation = datasets.scale(data.validation.images).numpy()
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=snapshot)
+    model, history = run.fit(model, batches, batch_size, (validation,), [callback])
+    samples = np.concatenate([model.generator(part) for part in np.array_split(z, 10)])
+
+    classify, error = _train_digit_classifier(run)
+    n = config.num_samples
+    shares = class_shares(classify(samples))
+    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", n)
+    run.metric("classifier_test_error", error, "share misclassified", "test", len(data.test))
+
+    run.figure("samples", figures.image_grid(samples[:100], 10, f"GAN after {config.epochs} epochs"))
+    stages = {int(path.stem): np.load(path) for path in sorted(snapshots.glob("*.npy"))}
+    run.figure("samples_through_training", figures.through_training(stages, "The same noise through training"))
+    panels = [
+        ("Losses", "nats", ["discriminator_loss", "generator_loss"]),
+        (
+            "Discriminator's output",
+            "probability of real",
+            ["real_probability", "val_real_probability", "fake_probability"],
+        ),
+    ]
+    run.figure("training", figures.curves(history, panels))
+    run.figure("class_shares", figures.class_shares(shares, f"{n:,} samples by class"))
+    run.export(model, model.endpoints())
+
+
+def snapshot_epochs(epochs):
+    """Returns the epochs to keep samples of: 1, 2, 5, 10, 20, 50, ... and the last."""
+    series = {m * 10**e for e in range(len(str(epochs))) for m in (1, 2, 5)}
+    return sorted({epoch for epoch in series if epoch < epochs} | {epochs})
+
+
+def _train_digit_classifier(run):
+    """Returns a function from images to logits, trained on the training split, and its error on the test split."""
+    config, data = run.config, run.data
+    batch_size = config.batch_size
+    steps = run.steps_per_execution(batch_size)
+    model = digit_classifier()
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, config.classifier_epochs * steps)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=run.jit_compile,
+        steps_per_execution=steps,
+    )
+    batches = datasets.training_batches(data.train.images, batch_size, run.seed, labels=data.train.labels)
+    print("training the digit classifier that judges the samples", flush=True)
+    model.fit(batches, epochs=config.classifier_epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def classify(images):
+        return model.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
+
+    wrong = np.argmax(classify(datasets.scale(data.test.images).numpy()), axis=1) != data.test.labels
+    return classify, wrong.mean()
+
+
+EXPERIMENTS = {
+    "stacked-autoencoder": stacked_autoencoder_experiment,
+    "vae": vae_experiment,
+    "gan": gan_experiment,
+}

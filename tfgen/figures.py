@@ -1,0 +1,92 @@
+"""Pictures of results: arrays in, `matplotlib.figure.Figure` out. Nothing here knows of models or files."""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def png(figure, dpi=120):
+    """Returns a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def tile(images, columns):
+    """Returns `(n, 784)` images in [0, 1] as one array, row by row, with a pixel of white between neighbours."""
+    images = np.asarray(images).reshape(-1, 28, 28)
+    rows = -(-len(images) // columns)
+    padded = np.ones((rows * columns, 29, 29), np.float32)
+    padded[: len(images), :28, :28] = images
+    return padded.reshape(rows, columns, 29, 29).transpose(0, 2, 1, 3).reshape(rows * 29, columns * 29)[:-1, :-1]
+
+
+def _show(axes, image):
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def image_grid(images, columns=8, title=None):
+    """Returns a picture of `(n, 784)` images in [0, 1], `columns` in a row."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(0.55 * columns, 0.55 * rows + 0.4))
+    axes = figure.add_subplot()
+    _show(axes, tile(images, columns))
+    if title:
+        axes.set_title(title, fontsize=10)
+    return figure
+
+
+def reconstructions(originals, reconstructed, title):
+    """Returns originals above their reconstructions, both `(n, 784)` in [0, 1]."""
+    figure = Figure(figsize=(0.7 * len(originals), 2.0))
+    axes = figure.add_subplot()
+    _show(axes, tile(np.concatenate([originals, reconstructed]), columns=len(originals)))
+    axes.set_title(f"{title}\nabove: test image; below: reconstruction", fontsize=10)
+    return figure
+
+
+def through_training(snapshots, title):
+    """Returns one column of samples per epoch; every column decodes the same noise.
+
+    Args:
+        snapshots: dict from epoch to `(n, 784)` images in [0, 1].
+        title: heading.
+    """
+    figure = Figure(figsize=(1.5 * len(snapshots), 4.4))
+    figure.suptitle(title, fontsize=10)
+    axes_row = figure.subplots(1, len(snapshots), squeeze=False)[0]
+    for axes, (epoch, images) in zip(axes_row, snapshots.items(), strict=True):
+        _show(axes, tile(images, columns=3))
+        axes.set_title(f"epoch {epoch}", fontsize=9)
+    return figure
+
+
+def curves(history, panels):
+    """Returns training curves, one panel beside the other.
+
+    Args:
+        history: dict from a quantity's name to its values, one an epoch.
+        panels: list of `(title, unit, names)`; the names are keys of `history`.
+    """
+    figure = Figure(figsize=(5 * len(panels), 3.4))
+    axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, unit, names) in zip(axes_row, panels, strict=True):
+        for name in names:
+            axes.plot(np.arange(1, len(history[name]) + 1), history[name], label=name)
+        axes.set(title=title, xlabel="epoch", ylabel=unit)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def class_shares(shares, title):
+    """Returns a bar chart of the share of each of the ten classes, with the even share of 10 % as a line."""
+    figure = Figure(figsize=(5, 3))
+    axes = figure.add_subplot()
+    axes.bar(np.arange(len(shares)), 100 * np.asarray(shares))
+    axes.axhline(100 / len(shares), color="black", linewidth=0.8, linestyle="--")
+    axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=np.arange(len(shares)))
+    return figure

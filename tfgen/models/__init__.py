@@ -1,0 +1,1 @@
+"""One model family a file. Models know nothing of files or recipes."""

@@ -1,0 +1,204 @@
+"""The generative adversarial network, trained by alternating updates (lecture D1-D5)."""
+
+import keras
+import tensorflow as tf
+
+from tfgen.distributions import Draw, stateless_normal, stateless_seed, stateless_uniform
+from tfgen.losses import discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
+from tfgen.models.networks import hidden_layers
+
+GENERATOR_LOSSES = {"minimax": minimax_generator_loss, "non-saturating": non_saturating_generator_loss}
+NOISES = {"uniform": lambda shape, seed: stateless_uniform(shape, seed, -1.0, 1.0), "gaussian": stateless_normal}
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class GAN(keras.Model):
+    """Generator noise -> image in [0, 1], discriminator image -> one logit, each with its own optimizer.
+
+    One training step is one iteration of the paper's algorithm 1: k discriminator updates, each on fresh data and
+    fresh noise, then one generator update on fresh noise. The batch that `fit` passes holds the data of all k
+    updates, so its size is k times the minibatch:
+
+        gan.compile(generator_optimizer=..., discriminator_optimizer=...)
+        gan.fit(images, batch_size=gan.discriminator_steps * 128)
+
+    Logged: `discriminator_loss`, `generator_loss` (nats, mean over the minibatch, before the respective update),
+    `real_probability` = mean D(x) and `fake_probability` = mean D(G(z)).
+
+    Args:
+        noise_dim: dimension of the noise z.
+        generator_units: widths of the generator's hidden layers.
+        discriminator_units: widths of the discriminator's hidden layers.
+        input_dim: number of pixels.
+        noise: "uniform" on [-1, 1) or "gaussian", standard normal.
+        generator_loss: "non-saturating" or "minimax".
+        discriminator_steps: k, the discriminator's updates per update of the generator.
+        seed: int >= 0; the noise is a function of it and of the generator's iteration.
+
+    Raises:
+        ValueError: for a noise, a loss or a k outside the allowed ones.
+
+    Source: Goodfellow et al. 2014, algorithm 1; lecture D.
+    """
+
+    def __init__(
+        self,
+        noise_dim=100,
+        generator_units=(128,),
+        discriminator_units=(128,),
+        input_dim=784,
+        noise="uniform",
+        generator_loss="non-saturating",
+        discriminator_steps=1,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if noise not in NOISES:
+            raise ValueError(f"`noise` must be one of {sorted(NOISES)}, got {noise!r}.")
+        if generator_loss not in GENERATOR_LOSSES:
+            raise ValueError(f"`generator_loss` must be one of {sorted(GENERATOR_LOSSES)}, got {generator_loss!r}.")
+        if discriminator_steps < 1:
+            raise ValueError(f"`discriminator_steps` must be at least 1, got {discriminator_steps}.")
+        self.noise_dim = noise_dim
+        self.generator_units = tuple(generator_units)
+        self.discriminator_units = tuple(discriminator_units)
+        self.input_dim = input_dim
+        self.noise = noise
+        self.generator_loss = generator_loss
+        self.discriminator_steps = discriminator_steps
+        self.seed = seed
+
+        z = keras.Input((noise_dim,), name="z")
+        hidden = hidden_layers(z, self.generator_units, "relu")
+        self.generator = keras.Model(z, keras.layers.Dense(input_dim, "sigmoid")(hidden), name="generator")
+
+        image = keras.Input((input_dim,), name="image")
+        hidden = hidden_layers(image, self.discriminator_units, "relu")
+        self.discriminator = keras.Model(image, keras.layers.Dense(1, name="logit")(hidden), name="discriminator")
+
+        self.trackers = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("discriminator_loss", "generator_loss", "real_probability", "fake_probability")
+        }
+        # train_step calls the two networks and never self(x): without this Keras takes the model for unbuilt and
+        # drops the optimizers' state on loading.
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def compile(self, generator_optimizer, discriminator_optimizer, **kwargs):
+        """Configures training; `kwargs` go to `keras.Model.compile` (`jit_compile`, `steps_per_execution`)."""
+        super().compile(optimizer=None, **kwargs)
+        self.generator_optimizer = keras.optimizers.get(generator_optimizer)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def sample_noise(self, shape, seed):
+        """Returns float32 noise of the given shape, a function of the `(2,)` integer seed."""
+        return NOISES[self.noise](shape, seed)
+
+    def train_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        k = self.discriminator_steps
+        real = tf.split(x, k)
+        seed = stateless_seed(self.seed, Draw.NOISE, self.generator_optimizer.iterations)
+        z = self.sample_noise((k + 1, tf.shape(real[0])[0], self.noise_dim), seed)
+        for j in range(k):
+            d_loss, real_logits = self._update_discriminator(real[j], z[j])
+        g_loss, fake_logits = self._update_generator(z[k])
+        return self._track(d_loss, g_loss, real_logits, fake_logits)
+
+    def _update_discriminator(self, x, z):
+        fake = self.generator(z, training=True)
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            real_logits = self.discriminator(x, training=True)
+            loss = discriminator_loss(real_logits, self.discriminator(fake, training=True))
+        self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss, real_logits
+
+    def _update_generator(self, z):
+        variables = self.generator.trainable_variables
+        with tf.GradientTape() as tape:
+            fake_logits = self.discriminator(self.generator(z, training=True), training=True)
+            loss = GENERATOR_LOSSES[self.generator_loss](fake_logits)
+        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss, fake_logits
+
+    def test_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
+        seed = stateless_seed(self.seed, Draw.EVALUATION, self.trackers["discriminator_loss"].count)
+        z = self.sample_noise((tf.shape(x)[0], self.noise_dim), seed)
+        real_logits, fake_logits = self.discriminator(x), self.discriminator(self.generator(z))
+        d_loss = discriminator_loss(real_logits, fake_logits)
+        return self._track(d_loss, GENERATOR_LOSSES[self.generator_loss](fake_logits), real_logits, fake_logits)
+
+    def _track(self, d_loss, g_loss, real_logits, fake_logits):
+        n = tf.shape(real_logits)[0]
+        self.trackers["discriminator_loss"].update_state(d_loss, sample_weight=n)
+        self.trackers["generator_loss"].update_state(g_loss, sample_weight=n)
+        self.trackers["real_probability"].update_state(tf.sigmoid(real_logits))
+        self.trackers["fake_probability"].update_state(tf.sigmoid(fake_logits))
+        return self.get_metrics_result()
+
+    def call(self, z):
+        return self.generator(z)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "noise_dim": self.noise_dim,
+            "generator_units": self.generator_units,
+            "discriminator_units": self.discriminator_units,
+            "input_dim": self.input_dim,
+            "noise": self.noise,
+            "generator_loss": self.generator_loss,
+            "discriminator_steps": self.discriminator_steps,
+            "seed": self.seed,
+        }
+
+    def get_compile_config(self):
+        return {
+            "generator_optimizer": keras.optimizers.serialize(self.generator_optimizer),
+            "discriminator_optimizer": keras.optimizers.serialize(self.discriminator_optimizer),
+            "jit_compile": self.jit_compile,
+            "steps_per_execution": self.steps_per_execution,
+        }
+
+    def compile_from_config(self, config):
+        optimizers = {
+            name: keras.optimizers.deserialize(config.pop(name))
+            for name in ("generator_optimizer", "discriminator_optimizer")
+        }
+        self.compile(**optimizers, **config)
+
+    def endpoints(self):
+        """Returns what the SavedModel offers: signature name -> (function, input specs).
+
+        `generate` seed -> image, z, where image i depends on seed i alone (also the default); `generate_from_z`
+        z -> image; `discriminate` image -> logit, probability of being real.
+        """
+        seed = tf.TensorSpec((None,), tf.int64, name="seed")
+        z = tf.TensorSpec((None, self.noise_dim), tf.float32, name="z")
+        image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
+
+        def generate_from_seeds(seed):
+            z = tf.map_fn(lambda s: self.sample_noise((self.noise_dim,), [s, 0]), seed, fn_output_signature=tf.float32)
+            return {"image": self.generator(z), "z": z}
+
+        def discriminate(image):
+            logit = self.discriminator(image)
+            return {"logit": logit, "probability": tf.sigmoid(logit)}
+
+        generate = (generate_from_seeds, [seed])
+        return {
+            "serving_default": generate,
+            "generate": generate,
+            "generate_from_z": (lambda z: {"image": self.generator(z)}, [z]),
+            "discriminate": (discriminate, [image]),
+        }

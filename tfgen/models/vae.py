@@ -1,0 +1,148 @@
+"""The variational autoencoder with a Gaussian latent and a Bernoulli likelihood (lecture B1-B5)."""
+
+import keras
+import tensorflow as tf
+
+from tfgen.distributions import (
+    Draw,
+    bernoulli_log_prob,
+    kl_divergence,
+    sample_normal,
+    stateless_normal,
+    stateless_seed,
+)
+from tfgen.models.networks import hidden_layers
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class VAE(keras.Model):
+    """q(z|x) = N(z_mean, diag(exp(z_log_var))), p(z) = N(0, I), p(x|z) = Bernoulli(sigmoid(logits)).
+
+    Compile it with an optimizer and fit it on binarised images alone: `vae.compile("adam"); vae.fit(images)`.
+    Logged, per image in nats: `loss` = `negative_elbo` = `reconstruction_loss` + `kl_divergence`.
+
+    Args:
+        latent_dim: dimension of z.
+        hidden_units: widths of the encoder's hidden layers; the decoder mirrors them.
+        input_dim: number of pixels.
+        activation: activation of the hidden layers.
+        seed: int >= 0; the noise is a function of it and of the optimizer iteration.
+
+    Source: Kingma & Welling 2013, section 3 and appendix C; lecture B.
+    """
+
+    def __init__(self, latent_dim=20, hidden_units=(500,), input_dim=784, activation="tanh", seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = latent_dim
+        self.hidden_units = tuple(hidden_units)
+        self.input_dim = input_dim
+        self.activation = activation
+        self.seed = seed
+
+        image = keras.Input((input_dim,), name="image")
+        hidden = hidden_layers(image, self.hidden_units, activation)
+        posterior = [keras.layers.Dense(latent_dim, name=name)(hidden) for name in ("z_mean", "z_log_var")]
+        self.encoder = keras.Model(image, posterior, name="encoder")
+
+        z = keras.Input((latent_dim,), name="z")
+        hidden = hidden_layers(z, self.hidden_units[::-1], activation)
+        self.decoder = keras.Model(z, keras.layers.Dense(input_dim, name="logits")(hidden), name="decoder")
+
+        self.negative_elbo_tracker = keras.metrics.Mean(name="loss")
+        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self.kl_tracker = keras.metrics.Mean(name="kl_divergence")
+        # train_step calls the two networks and never self(x): without this Keras takes the model for unbuilt and
+        # drops the optimizer's state on loading.
+        self.built = True
+
+    @property
+    def metrics(self):
+        return [self.negative_elbo_tracker, self.reconstruction_tracker, self.kl_tracker]
+
+    def elbo_terms(self, x, seed):
+        """Returns the two terms of the negative ELBO, the first estimated with one draw of z per image.
+
+        -L(x) = E_q[-log p(x|z)] + KL(q(z|x) || p(z)).
+
+        Args:
+            x: `(batch, input_dim)` float32, binary.
+            seed: `(2,)` integer tensor.
+
+        Returns:
+            `(reconstruction_loss, kl_divergence)`, both `(batch,)`, nats per image.
+
+        Source: lecture B3; Kingma & Welling 2013, equation 10.
+        """
+        z_mean, z_log_var = self.encoder(x)
+        z = sample_normal(z_mean, z_log_var, seed)
+        return -bernoulli_log_prob(x, self.decoder(z)), kl_divergence(z_mean, z_log_var)
+
+    def train_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        seed = stateless_seed(self.seed, Draw.LATENT, self.optimizer.iterations)
+        with tf.GradientTape() as tape:
+            reconstruction_loss, kl = self.elbo_terms(x, seed)
+            loss = tf.reduce_mean(reconstruction_loss + kl)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._track(reconstruction_loss, kl)
+
+    def test_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
+        seed = stateless_seed(self.seed, Draw.EVALUATION, self.negative_elbo_tracker.count)
+        return self._track(*self.elbo_terms(x, seed))
+
+    def _track(self, reconstruction_loss, kl):
+        self.negative_elbo_tracker.update_state(reconstruction_loss + kl)
+        self.reconstruction_tracker.update_state(reconstruction_loss)
+        self.kl_tracker.update_state(kl)
+        return self.get_metrics_result()
+
+    def reconstruct(self, x):
+        """Returns the pixels' probabilities `(batch, input_dim)` decoded from the posterior mean: deterministic."""
+        return tf.sigmoid(self.decoder(self.encoder(x)[0]))
+
+    def decode(self, z):
+        """Returns the pixels' probabilities `(batch, input_dim)` given z `(batch, latent_dim)`."""
+        return tf.sigmoid(self.decoder(z))
+
+    def call(self, x):
+        return self.reconstruct(x)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "hidden_units": self.hidden_units,
+            "input_dim": self.input_dim,
+            "activation": self.activation,
+            "seed": self.seed,
+        }
+
+    def endpoints(self):
+        """Returns what the SavedModel offers: signature name -> (function, input specs).
+
+        `reconstruct` image -> reconstruction, through the mean (also the default); `encode` image -> z_mean, z_log_var;
+        `decode` z -> image; `generate` seed -> image, z, where image i depends on seed i alone (lecture B5).
+        """
+        image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
+        z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
+        seed = tf.TensorSpec((None,), tf.int64, name="seed")
+
+        def encode(image):
+            z_mean, z_log_var = self.encoder(image)
+            return {"z_mean": z_mean, "z_log_var": z_log_var}
+
+        def generate(seed):
+            z = tf.map_fn(lambda s: stateless_normal((self.latent_dim,), [s, 0]), seed, fn_output_signature=tf.float32)
+            return {"image": self.decode(z), "z": z}
+
+        reconstruct = (lambda image: {"reconstruction": self.reconstruct(image)}, [image])
+        return {
+            "serving_default": reconstruct,
+            "reconstruct": reconstruct,
+            "encode": (encode, [image]),
+            "decode": (lambda z: {"image": self.decode(z)}, [z]),
+            "generate": (generate, [seed]),
+        }
