@@ -6,22 +6,21 @@ from tfgen import recipes
 from tfgen.errors import InputError
 
 
-def check_data_dir(data_dir):
-    """Raises `InputError` if a data directory is named that is none. None means the default one."""
+def check_data(dataset, data_dir):
+    """Raises `InputError` for an unknown dataset, or a `data_dir` that is no directory; None is the default one."""
+    if dataset not in recipes.DATASETS:
+        raise InputError(f"unknown dataset {dataset!r}; choose one of {', '.join(recipes.DATASETS)}")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise InputError(f"the data directory {str(data_dir)!r} is not a directory; make it or name another")
 
 
-def check_run(names, preset, dataset, data_dir, output_dir, seed, epochs, resume):
+def check_run(names, preset, output_dir, seed, epochs, resume):
     """Raises `InputError` for a request that cannot be run, before anything is loaded or written."""
     for name in names:
         if name not in recipes.RECIPES:
             raise InputError(f"unknown recipe {name!r}; choose from {', '.join(recipes.RECIPES)}")
     if preset not in recipes.PRESETS:
         raise InputError(f"unknown preset {preset!r}; choose one of {', '.join(recipes.PRESETS)}")
-    if dataset not in recipes.DATASETS:
-        raise InputError(f"unknown dataset {dataset!r}; choose one of {', '.join(recipes.DATASETS)}")
-    check_data_dir(data_dir)
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs must be at least 1, got {epochs}")
     if not 0 <= seed < 2**31:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import pathlib
 import shlex
@@ -122,6 +123,8 @@ def _load_tensorflow(args):
         if not args.debug:
             # Each recipe's model has a step function of its own, which TensorFlow takes for needless retracing.
             tf.get_logger().setLevel("ERROR")
+            # TFDS warns of every directory that is not prepared, which the error that follows says better.
+            logging.getLogger("absl").setLevel("ERROR")
         tf.constant(0)  # The first operation starts the devices, which writes as well.
 
 
@@ -153,21 +156,20 @@ def _run(args):
     if args.all == bool(args.recipes):
         raise InputError(f"name recipes or give --all; the recipes are {', '.join(recipes.RECIPES)}")
     names = list(recipes.RECIPES) if args.all else list(dict.fromkeys(args.recipes))
-    checks.check_run(
-        names, args.preset, args.dataset, args.data_dir, args.output_dir, args.seed, args.epochs, args.resume
-    )
+    checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.resume)
+    checks.check_data(args.dataset, args.data_dir)
     _load_tensorflow(args)
-    from tfgen import experiment, report
+    from tfgen import datasets, experiment, report
 
+    data = datasets.load(args.dataset, args.data_dir)
     results = []
     for name in names:
         print(f"\n== {name}: {recipes.RECIPES[name].title}", flush=True)
         results.append(
             experiment.run(
                 name,
+                data,
                 preset=args.preset,
-                dataset=args.dataset,
-                data_dir=args.data_dir,
                 output_dir=args.output_dir,
                 seed=args.seed,
                 epochs=args.epochs,
@@ -198,7 +200,7 @@ def _sample(args):
 
 
 def _data_status(args):
-    checks.check_data_dir(args.data_dir)
+    checks.check_data("auto", args.data_dir)
     _load_tensorflow(args)
     from tfgen import datasets
 
@@ -211,7 +213,7 @@ def _data_import(args):
     if args.dataset not in recipes.TFDS_NAMES:
         raise InputError(f"cannot import {args.dataset!r}; choose one of {', '.join(recipes.TFDS_NAMES)}")
     if args.data_dir is not None and os.path.exists(args.data_dir):
-        checks.check_data_dir(args.data_dir)
+        checks.check_data(args.dataset, args.data_dir)
     from tfgen import idx
 
     splits = idx.read_directory(args.source)

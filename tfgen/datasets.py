@@ -13,10 +13,10 @@ import urllib.request
 import numpy as np
 import tensorflow as tf
 
-from tfgen.checks import check_data_dir
+from tfgen.checks import check_data
 from tfgen.distributions import Draw, stateless_seed, stateless_uniform
 from tfgen.errors import InputError, RunError
-from tfgen.recipes import DATASETS, TFDS_NAMES
+from tfgen.recipes import TFDS_NAMES
 
 PIXELS = 784
 # What TFDS's builders of all three sets hold. Another count is loaded too, but never compared with published numbers.
@@ -65,9 +65,7 @@ def load(name="auto", data_dir=None):
         InputError: for an unknown name, a `data_dir` that is no directory, or a prepared set that cannot be read.
         RunError: if the set is neither prepared nor to be had from the network.
     """
-    if name not in DATASETS:
-        raise InputError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
-    check_data_dir(data_dir)
+    check_data(name, data_dir)
     if name == "digits":
         return digits()
     if name != "auto":
@@ -199,7 +197,7 @@ def _unreachable(url):
 
 def status(data_dir=None):
     """Returns, for each TFDS set, `(name, its directory, whether it is prepared there)`."""
-    check_data_dir(data_dir)
+    check_data("auto", data_dir)
     import tensorflow_datasets as tfds
 
     builders = [(name, tfds.builder(name, data_dir=data_dir)) for name in TFDS_NAMES]

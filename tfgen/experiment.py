@@ -41,9 +41,8 @@ EVALUATION_BATCH = 1000
 
 def run(
     name,
+    data,
     preset="quick",
-    dataset="auto",
-    data_dir=None,
     output_dir="runs",
     seed=0,
     epochs=None,
@@ -55,9 +54,8 @@ def run(
 
     Args:
         name: a key of `recipes.RECIPES`.
+        data: a `datasets.Dataset`, such as `datasets.load("mnist")`.
         preset: "smoke", "quick" or "paper".
-        dataset: see `datasets.load`.
-        data_dir: see `datasets.load`.
         output_dir: directory of runs; made if missing.
         seed: int >= 0: initial weights, order of the data and all noise are functions of it.
         epochs: instead of the recipe's, or None.
@@ -70,16 +68,14 @@ def run(
 
     Raises:
         InputError: for a request that cannot be run, or that would discard an unfinished run.
-        RunError: if the dataset cannot be had.
+        RunError: if training diverges.
     """
-    check_run([name], preset, dataset, data_dir, output_dir, seed, epochs, resume)
+    check_run([name], preset, output_dir, seed, epochs, resume)
     recipe = RECIPES[name]
     config = recipe.presets[preset]
     if epochs is not None:
         config = dataclasses.replace(config, epochs=epochs)
     directory = pathlib.Path(output_dir) / name
-
-    data = datasets.load(dataset, data_dir)
     request = {
         "recipe": name,
         "dataset": data.name,
@@ -157,7 +153,7 @@ class Run:
         write_atomically(self.directory / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
         return results
 
-    def fit(self, model, batches, batch_size, validation, callbacks=()):
+    def fit(self, model, batches, batch_size, validation, on_epoch_end=None):
         """Trains with `keras.Model.fit`, from the last checkpoint if there is one.
 
         Args:
@@ -165,12 +161,12 @@ class Run:
             batches: function from the number of batches already consumed to an endless `tf.data.Dataset`.
             batch_size: size of these batches.
             validation: the held-out arrays that `fit` takes as `validation_data`.
-            callbacks: further Keras callbacks.
+            on_epoch_end: function of `(model, number of epochs done)` called after each epoch, or None.
 
         Returns:
             `(model, history)`: the trained model, and from each logged name its values, one an epoch.
         """
-        steps = len(self.data.train) // batch_size
+        steps = self.steps_per_epoch(batch_size)
         checkpoint, log = self.directory / "checkpoints" / "model.keras", self.directory / "training.csv"
         first_epoch = 0
         if checkpoint.exists():
@@ -187,13 +183,14 @@ class Run:
                     f"training diverged in epoch {epoch + 1} ({logs}); the checkpoint is of epoch {epoch}. "
                     "Try another --seed, or a lower learning rate in the recipe"
                 )
+            if on_epoch_end is not None:
+                on_epoch_end(model, epoch + 1)
             # Written whole and then renamed, which keras.callbacks.ModelCheckpoint does not do.
             temporary = checkpoint.with_name("next.keras")
             model.save(temporary)
             os.replace(temporary, checkpoint)
 
         callbacks = [
-            *callbacks,
             keras.callbacks.CSVLogger(log, append=first_epoch > 0),
             keras.callbacks.LambdaCallback(on_epoch_end=save),
         ]
@@ -215,13 +212,12 @@ class Run:
             rows = list(csv.DictReader(file))
         return model, {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
 
-    def steps_per_execution(self, batch_size):
-        """Returns the steps of a whole epoch: they run as one TensorFlow call, without returning to Python."""
-        return len(self.data.train) // batch_size
+    def steps_per_epoch(self, batch_size):
+        """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches.
 
-    def total_steps(self, batch_size):
-        """Returns the optimizer iterations of the whole training."""
-        return self.config.epochs * (len(self.data.train) // batch_size)
+        They also are `steps_per_execution`: an epoch runs as one TensorFlow call without returning to Python.
+        """
+        return max(len(self.data.train) // batch_size, 100)
 
     def metric(self, name, value, unit, split, n):
         """Records a metric; a published value is put beside it only where the data are the paper's."""
@@ -260,12 +256,10 @@ def _optimizer(model):
 def stacked_autoencoder_experiment(run):
     """A5: trains on the squared error of A4; the floor is PCA with as many components as the code has units."""
     config, data = run.config, run.data
-    steps = run.steps_per_execution(config.batch_size)
+    steps = run.steps_per_epoch(config.batch_size)
     model = stacked_autoencoder(config.hidden_units, datasets.PIXELS, config.activation, config.code_activation)
     model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(config.learning_rate, run.total_steps(config.batch_size))
-        ),
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)),
         loss=losses.squared_error,
         jit_compile=run.jit_compile,
         steps_per_execution=steps,
@@ -295,13 +289,12 @@ def stacked_autoencoder_experiment(run):
 def vae_experiment(run):
     """B: maximises the lower bound on pixels binarised anew in every batch; generates from the prior."""
     config, data = run.config, run.data
+    steps = run.steps_per_epoch(config.batch_size)
     model = VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed)
     model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(config.learning_rate, run.total_steps(config.batch_size))
-        ),
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)),
         jit_compile=run.jit_compile,
-        steps_per_execution=run.steps_per_execution(config.batch_size),
+        steps_per_execution=steps,
     )
     validation, test = (datasets.fixed_binarization(split.images).numpy() for split in (data.validation, data.test))
 
@@ -336,6 +329,7 @@ def gan_experiment(run):
     """D: algorithm 1 on MNIST, samples of the same noise through training, and how they cover the classes."""
     config, data = run.config, run.data
     batch_size = config.batch_size * config.discriminator_steps
+    steps = run.steps_per_epoch(batch_size)
     model = GAN(
         config.noise_dim,
         config.generator_units,
@@ -348,12 +342,12 @@ def gan_experiment(run):
     )
     rate = config.learning_rate
     if config.learning_rate_decay:
-        rate = keras.optimizers.schedules.CosineDecay(rate, run.total_steps(batch_size))
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
     model.compile(
         keras.optimizers.Adam(rate, config.beta_1),
         keras.optimizers.Adam(rate, config.beta_1),
         jit_compile=run.jit_compile,
-        steps_per_execution=run.steps_per_execution(batch_size),
+        steps_per_execution=steps,
     )
 
     def batches(first_step):
@@ -362,15 +356,14 @@ def gan_experiment(run):
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.EVALUATION))
     snapshots = run.directory / "checkpoints" / "samples"
 
-    def snapshot(epoch, logs):
-        if epoch + 1 in snapshot_epochs(config.epochs):
+    def snapshot(model, epoch):
+        if epoch in snapshot_epochs(config.epochs):
             buffer = io.BytesIO()
             np.save(buffer, model.generator(z[:24]).numpy())
-            write_atomically(snapshots / f"{epoch + 1:06d}.npy", buffer.getvalue())
+            write_atomically(snapshots / f"{epoch:06d}.npy", buffer.getvalue())
 
     validation = datasets.scale(data.validation.images).numpy()
-    callback = keras.callbacks.LambdaCallback(on_epoch_end=snapshot)
-    model, history = run.fit(model, batches, batch_size, (validation,), [callback])
+    model, history = run.fit(model, batches, batch_size, (validation,), snapshot)
     samples = np.concatenate([model.generator(part) for part in np.array_split(z, 10)])
 
     classify, error = _train_digit_classifier(run)
@@ -384,11 +377,7 @@ def gan_experiment(run):
     run.figure("samples_through_training", figures.through_training(stages, "The same noise through training"))
     panels = [
         ("Losses", "nats", ["discriminator_loss", "generator_loss"]),
-        (
-            "Discriminator's output",
-            "probability of real",
-            ["real_probability", "val_real_probability", "fake_probability"],
-        ),
+        ("D(x) and D(G(z))", "probability of real", ["real_probability", "val_real_probability", "fake_probability"]),
     ]
     run.figure("training", figures.curves(history, panels))
     run.figure("class_shares", figures.class_shares(shares, f"{n:,} samples by class"))
@@ -405,7 +394,7 @@ def _train_digit_classifier(run):
     """Returns a function from images to logits, trained on the training split, and its error on the test split."""
     config, data = run.config, run.data
     batch_size = config.batch_size
-    steps = run.steps_per_execution(batch_size)
+    steps = run.steps_per_epoch(batch_size)
     model = digit_classifier()
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, config.classifier_epochs * steps)),
