@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import shlex
+import shutil
 import sys
 import tempfile
 import traceback
@@ -78,8 +79,9 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("\ntfgen: interrupted", file=sys.stderr)
         if args.command == "run":
+            program = ["tfgen"] if shutil.which("tfgen") else [sys.executable, "-m", "tfgen"]
             resume = [] if args.resume else ["--resume"]
-            print(f"resume with: {shlex.join([sys.argv[0], *argv, *resume])}", file=sys.stderr)
+            print(f"resume with: {shlex.join([*program, *argv, *resume])}", file=sys.stderr)
         return 130
     except Exception as error:  # The last resort: any failure ends in one line and, with --debug, its traceback.
         if args.debug:

@@ -37,12 +37,15 @@ def stateless_seed(run_seed, draw, counter=0):
 
 
 def stateless_normal(shape, seed):
-    """Returns float32 draws from N(0, 1) of the given shape: the same with and without XLA."""
+    """Returns float32 draws from N(0, 1) of the given shape.
+
+    They are a function of shape and seed. Code that XLA compiles draws other numbers than code that it does not.
+    """
     return tf.random.stateless_normal(shape, seed, alg="philox")
 
 
 def stateless_uniform(shape, seed, low=0.0, high=1.0):
-    """Returns float32 draws from the uniform distribution on [low, high): the same with and without XLA."""
+    """Returns float32 draws from the uniform distribution on [low, high); see `stateless_normal`."""
     return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
 
 

@@ -77,6 +77,7 @@ def run(
         config = dataclasses.replace(config, epochs=epochs)
     directory = pathlib.Path(output_dir) / name
     request = {
+        "tfgen": tfgen.__version__,
         "recipe": name,
         "dataset": data.name,
         "preset": preset,
@@ -84,7 +85,8 @@ def run(
         "deterministic": deterministic,
         "config": dataclasses.asdict(config),
     }
-    finished = _prepare_directory(directory, json.loads(json.dumps(request)), resume)
+    request = json.loads(json.dumps(request))  # as it will be read back: tuples become lists
+    finished = _prepare_directory(directory, request, resume)
     if finished:
         print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
         return finished
@@ -128,6 +130,7 @@ class Run:
         self.tensorboard = tensorboard
         self.metrics = {}
         self.figures = []
+        self.seconds_before = 0.0
 
     def execute(self, experiment):
         """Seeds everything, runs the recipe's function and writes `results.json`."""
@@ -146,7 +149,7 @@ class Run:
             "metrics": self.metrics,
             "figures": self.figures,
             "saved_model": "saved_model",
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(self.seconds_before + time.monotonic() - started, 1),
             "environment": environment(),
             "config": self.request["config"],
         }
@@ -175,7 +178,15 @@ class Run:
             # A run killed between the line of an epoch and its checkpoint has logged an epoch too many.
             lines = log.read_text().splitlines(keepends=True)
             write_atomically(log, "".join(lines[: 1 + first_epoch]).encode())
+            self.seconds_before = sum(_read_log(log)["seconds"])
             print(f"resuming after epoch {first_epoch} of {self.config.epochs}", flush=True)
+
+        epoch_started = time.monotonic()
+
+        def time_epoch(epoch, logs):
+            nonlocal epoch_started
+            logs["seconds"] = time.monotonic() - epoch_started
+            epoch_started = time.monotonic()
 
         def save(epoch, logs):
             if not all(math.isfinite(value) for value in logs.values()):
@@ -191,6 +202,7 @@ class Run:
             os.replace(temporary, checkpoint)
 
         callbacks = [
+            keras.callbacks.LambdaCallback(on_epoch_end=time_epoch),
             keras.callbacks.CSVLogger(log, append=first_epoch > 0),
             keras.callbacks.LambdaCallback(on_epoch_end=save),
         ]
@@ -208,9 +220,7 @@ class Run:
                 verbose=1 if sys.stdout.isatty() else 2,
                 callbacks=callbacks,
             )
-        with open(log, newline="") as file:
-            rows = list(csv.DictReader(file))
-        return model, {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+        return model, _read_log(log)
 
     def steps_per_epoch(self, batch_size):
         """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches.
@@ -247,6 +257,13 @@ def environment():
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
     }
+
+
+def _read_log(path):
+    """Returns `training.csv` as a dict from column to its values, one an epoch."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def _optimizer(model):

@@ -12,7 +12,7 @@ from tfgen.errors import InputError
 
 
 def export(model, endpoints, directory):
-    """Writes a SavedModel whose signatures are the given endpoints; it needs neither Keras nor tfgen to be loaded.
+    """Writes a SavedModel whose signatures are the given endpoints; TensorFlow alone loads it.
 
     The directory appears whole: the model is written beside it and renamed. An earlier one is replaced.
 

@@ -1,0 +1,214 @@
+"""Whole runs, on the embedded digits: files, numbers, resuming, and what a mistake leaves behind."""
+
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from tfgen import cli, datasets, experiment, report
+from tfgen.errors import InputError, RunError
+from tfgen.recipes import LECTURE, RECIPES
+
+# Keras's CSVLogger leaves its file open where training ends by an exception.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+FILES = ("results.json", "training.csv", "saved_model/saved_model.pb", "checkpoints/model.keras")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.digits()
+
+
+@pytest.fixture(scope="module")
+def runs(digits, tmp_path_factory):
+    """One smoke run of every recipe: directory and results."""
+    directory = tmp_path_factory.mktemp("runs")
+    return directory, {name: experiment.run(name, digits, "smoke", directory) for name in RECIPES}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_leaves_its_files_and_results(runs, name):
+    directory, results = runs
+    written = json.loads((directory / name / "results.json").read_text())
+    assert written == results[name]
+    assert (written["recipe"], written["preset"], written["dataset"], written["seed"]) == (name, "smoke", "digits", 0)
+    assert set(written["lecture_items"]) <= set(LECTURE)
+    for file in (*FILES, *written["figures"]):
+        assert (directory / name / file).stat().st_size > 0, file
+    assert written["config"]["epochs"] == RECIPES[name].presets["smoke"].epochs
+    assert 0 < written["seconds"] < 600
+    assert not list((directory / name).rglob(".*"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_metric_says_what_it_is_and_is_not_compared_with_mnist_s(runs, name):
+    for metric in runs[1][name]["metrics"].values():
+        assert math.isfinite(metric["value"])
+        assert metric["unit"] and metric["split"] and metric["n"] > 0
+        assert "published" not in metric
+    assert runs[1][name]["comparable"] is False
+
+
+def test_the_autoencoder_s_error_is_that_of_its_saved_reconstructions(runs, digits):
+    """Recomputed in float64 from the exported model."""
+    import tensorflow as tf
+
+    directory, results = runs
+    model = tf.saved_model.load(str(directory / "stacked-autoencoder" / "saved_model"))
+    test = digits.test.images / 255.0
+    output = model.signatures["reconstruct"](image=tf.constant(test, tf.float32))["reconstruction"].numpy()
+    expected = np.mean(np.sum((test - output.astype(np.float64)) ** 2, axis=1))
+    metric = results["stacked-autoencoder"]["metrics"]["test_squared_error"]
+    assert metric["value"] == pytest.approx(expected, rel=1e-5)
+    assert (metric["split"], metric["n"]) == ("test", 297)
+
+
+def test_the_vae_s_terms_add_up_and_the_kl_divergence_is_that_of_its_encoder(runs, digits):
+    import tensorflow as tf
+
+    directory, results = runs
+    metrics = {name: metric["value"] for name, metric in results["vae"]["metrics"].items()}
+    assert metrics["test_negative_elbo"] == pytest.approx(
+        metrics["test_reconstruction_loss"] + metrics["test_kl_divergence"], rel=1e-5
+    )
+    model = tf.saved_model.load(str(directory / "vae" / "saved_model"))
+    posterior = model.signatures["encode"](image=datasets.fixed_binarization(digits.test.images))
+    mean, log_var = (posterior[name].numpy().astype(np.float64) for name in ("z_mean", "z_log_var"))
+    expected = 0.5 * np.mean(np.sum(mean**2 + np.exp(log_var) - log_var - 1, axis=1))
+    assert metrics["test_kl_divergence"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_published_values_stand_beside_ours_on_mnist_only(digits):
+    for comparable in (True, False):
+        data = dataclasses.replace(digits, comparable=comparable)
+        run = experiment.Run(None, RECIPES["stacked-autoencoder"], None, data, {"seed": 0, "deterministic": 0}, False)
+        run.metric("pca_squared_error__30", 13.9, "unit", "test", 1)
+        run.metric("test_squared_error", math.nan, "unit", "test", 1)
+        assert run.metrics["pca_squared_error__30"].get("published") == (13.87 if comparable else None)
+        assert run.metrics["test_squared_error"]["value"] is None
+
+
+class Killed(BaseException):
+    """Stands for a kill: no handler of the package may catch it."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(name, digits, tmp_path, monkeypatch):
+    whole = experiment.run(name, digits, "smoke", tmp_path / "whole", epochs=3)
+
+    original = keras.callbacks.CSVLogger.on_epoch_end
+
+    def killed_in_the_second_epoch(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        # After the log's line and before the checkpoint: the worst moment.
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", killed_in_the_second_epoch)
+        with pytest.raises(Killed):
+            experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3)
+    assert not (tmp_path / "parts" / name / "results.json").exists()
+    with pytest.raises(InputError, match="unfinished run; add --resume"):
+        experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3)
+    with pytest.raises(InputError, match=r"started with another seed \(seed 0\)"):
+        experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3, seed=1, resume=True)
+
+    resumed = experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3, resume=True)
+    assert resumed["metrics"] == whole["metrics"]
+    networks = [
+        keras.models.load_model(tmp_path / part / name / "checkpoints/model.keras") for part in ("whole", "parts")
+    ]
+    for a, b in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_array_equal(a, b)
+    logs = [experiment._read_log(tmp_path / part / name / "training.csv") for part in ("whole", "parts")]
+    assert logs[1]["epoch"] == [0, 1, 2]
+    for column in set(logs[0]) - {"seconds"}:
+        assert logs[0][column] == logs[1][column], column
+
+
+def test_resuming_a_finished_run_keeps_it(digits, tmp_path, capsys):
+    first = experiment.run("vae", digits, "smoke", tmp_path)
+    written = (tmp_path / "vae" / "results.json").stat().st_mtime_ns
+    assert experiment.run("vae", digits, "smoke", tmp_path, resume=True) == first
+    assert (tmp_path / "vae" / "results.json").stat().st_mtime_ns == written
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_running_again_replaces_the_run_and_spares_the_user_s_files(digits, tmp_path):
+    experiment.run("vae", digits, "smoke", tmp_path)
+    (tmp_path / "vae" / "notes.txt").write_text("mine")
+    again = experiment.run("vae", digits, "smoke", tmp_path, seed=3)
+    assert json.loads((tmp_path / "vae" / "results.json").read_text())["seed"] == again["seed"] == 3
+    assert (tmp_path / "vae" / "notes.txt").read_text() == "mine"
+
+
+def test_seeds_decide_a_run(runs, digits, tmp_path):
+    same = experiment.run("stacked-autoencoder", digits, "smoke", tmp_path / "same")
+    other = experiment.run("stacked-autoencoder", digits, "smoke", tmp_path / "other", seed=1)
+    assert same["metrics"] == runs[1]["stacked-autoencoder"]["metrics"]
+    assert same["metrics"]["test_squared_error"] != other["metrics"]["test_squared_error"]
+
+
+def test_a_diverging_training_ends_in_one_clear_error(digits, tmp_path, monkeypatch):
+    recipe = RECIPES["vae"]
+    wild = dataclasses.replace(recipe.presets["smoke"], learning_rate=1e6)
+    monkeypatch.setitem(RECIPES, "vae", dataclasses.replace(recipe, presets={"smoke": wild}))
+    with pytest.raises(RunError, match="diverged in epoch 1"):
+        experiment.run("vae", digits, "smoke", tmp_path)
+    assert not (tmp_path / "vae" / "results.json").exists()
+
+
+@pytest.mark.parametrize("epochs, expected", [(1, [1]), (4, [1, 2, 4]), (100, [1, 2, 5, 10, 20, 50, 100])])
+def test_snapshots_are_taken_at_growing_distances_and_at_the_end(epochs, expected):
+    assert experiment.snapshot_epochs(epochs) == expected
+
+
+def test_the_table_and_the_report_show_every_metric(runs):
+    directory, results = runs
+    table = report.table(results.values())
+    written = report.write_report(directory).read_text()
+    for name, result in results.items():
+        for metric in result["metrics"]:
+            assert any(name in line and metric in line and "not comparable" in line for line in table.splitlines())
+            assert f"| {metric} |" in written
+        for figure in result["figures"]:
+            assert f"({name}/{figure})" in written
+
+
+def test_the_table_prints_published_beside_ours():
+    metric = {"value": 13.866, "unit": "u", "split": "test", "n": 10_000, "published": 13.87, "source": "s"}
+    result = {"recipe": "r", "lecture_items": ["A5"], "comparable": True, "metrics": {"m": metric, "k": {**metric}}}
+    del result["metrics"]["k"]["published"]
+    assert [row[3:5] for row in report.rows([result])] == [("13.87", "13.87"), ("not reported", "13.87")]
+
+
+def test_an_interrupted_command_keeps_its_checkpoint_and_prints_the_line_to_resume(tmp_path, monkeypatch, capsys):
+    def interrupt(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    arguments = [
+        "run",
+        "vae",
+        "--preset",
+        "smoke",
+        "--epochs",
+        "3",
+        "--dataset",
+        "digits",
+        "--output-dir",
+        str(tmp_path),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", interrupt)
+        assert cli.main(arguments) == 130
+    assert (
+        f"run vae --preset smoke --epochs 3 --dataset digits --output-dir {tmp_path} --resume"
+        in capsys.readouterr().err
+    )
+    assert (tmp_path / "vae" / "checkpoints" / "model.keras").exists()

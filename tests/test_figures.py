@@ -1,0 +1,54 @@
+"""Pictures: pixels where they belong, and files that are PNGs."""
+
+import io
+
+import numpy as np
+from matplotlib import image as mpl_image
+
+from tfgen import figures
+
+
+def test_tile_lays_images_out_row_by_row():
+    images = np.arange(5)[:, None] / 10 * np.ones((5, 784))
+    tiled = figures.tile(images, columns=3)
+    assert tiled.shape == (2 * 29 - 1, 3 * 29 - 1)
+    centres = tiled[14::29, 14::29]
+    np.testing.assert_allclose(centres, [[0, 0.1, 0.2], [0.3, 0.4, 1.0]])
+    assert np.all(tiled[28] == 1) and np.all(tiled[:, 28] == 1)
+
+
+def test_tile_keeps_each_image_upright():
+    image = np.zeros((28, 28))
+    image[2, 5] = 0.5
+    assert figures.tile(image.reshape(1, 784), 1)[2, 5] == 0.5
+
+
+def test_reconstructions_stand_below_their_originals():
+    originals, reconstructed = np.zeros((3, 784)), np.ones((3, 784))
+    shown = figures.reconstructions(originals, reconstructed, "").axes[0].images[0].get_array()
+    assert np.all(shown[14, 14::29] == 0) and np.all(shown[14 + 29, 14::29] == 1)
+
+
+def test_curves_draw_every_value_over_epochs_from_one():
+    figure = figures.curves({"a": [3.0, 2.0], "b": [5.0, 4.0]}, [("A", "nats", ["a"]), ("Both", "nats", ["a", "b"])])
+    assert [len(axes.lines) for axes in figure.axes] == [1, 2]
+    np.testing.assert_array_equal(figure.axes[1].lines[1].get_xydata(), [[1, 5], [2, 4]])
+    assert figure.axes[0].get_ylabel() == "nats"
+
+
+def test_snapshots_stand_in_the_order_of_training():
+    figure = figures.through_training({1: np.zeros((9, 784)), 20: np.ones((9, 784))}, "")
+    assert [axes.get_title() for axes in figure.axes] == ["epoch 1", "epoch 20"]
+    assert figure.axes[1].images[0].get_array().min() == 1
+
+
+def test_class_shares_are_shown_in_per_cent():
+    heights = [bar.get_height() for bar in figures.class_shares([0.25, 0.75], "").axes[0].patches]
+    assert heights == [25, 75]
+
+
+def test_png_is_a_picture_of_the_figure():
+    dark = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.zeros((4, 784)), 2))))
+    light = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.ones((4, 784)), 2))))
+    assert dark.shape == light.shape and dark.shape[2] == 4
+    assert dark[..., :3].mean() < 0.5 < light[..., :3].mean()
