@@ -17,6 +17,8 @@ from tfgen.distributions import (
 )
 
 SEED = stateless_seed(7, Draw.EVALUATION)
+# XLA draws numbers of its own from the same seed.
+compiled_or_not = pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
 MEAN, LOG_VAR = [0.7, -1.2, 0.1], [0.5, -1.5, 0.0]
 
 
@@ -32,10 +34,10 @@ def draws_of_z(n=100_000):
 
 
 def test_bernoulli_log_prob_by_hand():
-    # Logits log 3, 0 and -log 3 are the probabilities 3/4, 1/2 and 1/4.
-    logits = [[np.log(3), 0, -np.log(3)]] * 2
-    log_prob = bernoulli_log_prob(np.array([[1.0, 0, 1], [0, 1, 0]]), np.array(logits))
-    np.testing.assert_allclose(log_prob, [np.log(3 / 4 * 1 / 2 * 1 / 4), np.log(1 / 4 * 1 / 2 * 3 / 4)], rtol=1e-12)
+    # The logits log 3, 0 and -log 4 are the probabilities 3/4, 1/2 and 1/5.
+    logits = np.log([[3, 1, 1 / 4]] * 2)
+    log_prob = bernoulli_log_prob(np.array([[1.0, 0, 1], [0, 1, 0]]), logits)
+    np.testing.assert_allclose(log_prob, np.log([3 / 4 * 1 / 2 * 1 / 5, 1 / 4 * 1 / 2 * 4 / 5]), rtol=1e-12)
 
 
 def test_bernoulli_log_prob_agrees_with_scipy():
@@ -180,13 +182,16 @@ def test_seeds_differ_for_every_run_purpose_and_counter():
     assert len({tuple(stateless_seed(*key).numpy()) for key in keys}) == len(keys)
 
 
-def test_draws_differ_for_another_run_purpose_or_counter():
-    keys = [(0, Draw.LATENT, 0), (1, Draw.LATENT, 0), (0, Draw.NOISE, 0), (0, Draw.LATENT, 1)]
-    for draw in (stateless_normal, stateless_uniform):
-        draws = [draw((1000,), stateless_seed(*key)).numpy() for key in keys]
-        for one, other in itertools.combinations(draws, 2):
-            # Independent, not merely different: a correlation has the standard error 1 / sqrt(n).
-            assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(1000)
+@compiled_or_not
+@pytest.mark.parametrize("draw", [stateless_uniform, stateless_normal])
+def test_draws_are_a_function_of_run_purpose_and_counter(draw, jit_compile):
+    draw = tf.function(lambda seed, draw=draw: draw((1000,), seed), jit_compile=jit_compile)
+    keys = [(0, Draw.LATENT, 0), (1, Draw.LATENT, 0), (16, Draw.LATENT, 0), (0, Draw.NOISE, 0), (0, Draw.LATENT, 1)]
+    draws = [draw(stateless_seed(*key)).numpy() for key in keys]
+    np.testing.assert_array_equal(draws[0], draw(stateless_seed(*keys[0])))
+    for one, other in itertools.combinations(draws, 2):
+        # Independent, not merely different: a correlation has the standard error 1 / sqrt(n).
+        assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(1000)
 
 
 def test_a_tensor_serves_as_counter():
@@ -194,29 +199,25 @@ def test_a_tensor_serves_as_counter():
     np.testing.assert_array_equal(seeds(tf.constant(41, tf.int32)), stateless_seed(3, Draw.NOISE, 41))
 
 
-@pytest.mark.parametrize("draw", [stateless_uniform, stateless_normal])
-def test_draws_are_the_same_with_and_without_xla(draw):
-    compiled = tf.function(lambda seed: draw((1000,), seed), jit_compile=True)
-    np.testing.assert_array_equal(draw((1000,), SEED), draw((1000,), SEED))
-    # XLA rounds the normal's logarithm and cosine in its own way; another draw differs by about 1.
-    np.testing.assert_allclose(compiled(SEED), draw((1000,), SEED), rtol=1e-5, atol=1e-5)
-    assert np.abs(compiled(SEED + 1) - draw((1000,), SEED)).max() > 0.5
-
-
-def test_sample_normal_is_the_same_with_and_without_xla():
-    mean, log_var = tf.constant([MEAN]), tf.constant([LOG_VAR])
-    compiled = tf.function(sample_normal, jit_compile=True)
-    np.testing.assert_allclose(compiled(mean, log_var, SEED), sample_normal(mean, log_var, SEED), atol=1e-5)
-
-
-def test_stateless_uniform_is_uniform_on_the_interval():
-    u = stateless_uniform((100_000,), SEED, -1.0, 3.0).numpy()
+@compiled_or_not
+def test_stateless_uniform_is_uniform_on_the_interval(jit_compile):
+    u = tf.function(lambda seed: stateless_uniform((100_000,), seed, -1.0, 3.0), jit_compile=jit_compile)(SEED).numpy()
     assert u.min() >= -1 and u.max() < 3
     assert stats.kstest(u, stats.uniform(-1, 4).cdf).pvalue > 1e-4
     assert stats.kstest(u, stats.uniform(-1, 4.05).cdf).pvalue < 1e-4
 
 
-def test_stateless_normal_is_standard_normal():
-    epsilon = stateless_normal((100_000,), SEED).numpy()
+@compiled_or_not
+def test_stateless_normal_is_standard_normal(jit_compile):
+    epsilon = tf.function(lambda seed: stateless_normal((100_000,), seed), jit_compile=jit_compile)(SEED).numpy()
     assert stats.kstest(epsilon, stats.norm.cdf).pvalue > 1e-4
     assert stats.kstest(epsilon, stats.norm(0, 1.05).cdf).pvalue < 1e-4
+
+
+def test_sample_normal_under_xla_has_the_mean_and_variance_asked_for():
+    mean, log_var = tf.fill([100_000], 0.8), tf.fill([100_000], -0.4)
+    compiled = tf.function(sample_normal, jit_compile=True)
+    z = compiled(mean, log_var, SEED)
+    np.testing.assert_array_equal(z, compiled(mean, log_var, SEED))
+    assert agrees(z, 0.8) and agrees(np.square(z - 0.8), np.exp(-0.4))
+    assert not agrees(np.square(z - 0.8), np.exp(-0.8))  # exp(log_var) as the deviation.

@@ -156,7 +156,7 @@ def _list(args):
 
 def _run(args):
     if args.all == bool(args.recipes):
-        raise InputError(f"name recipes or give --all; the recipes are {', '.join(recipes.RECIPES)}")
+        raise InputError(f"name recipes or give --all, one of the two; the recipes are {', '.join(recipes.RECIPES)}")
     names = list(recipes.RECIPES) if args.all else list(dict.fromkeys(args.recipes))
     checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.resume)
     checks.check_data(args.dataset, args.data_dir)

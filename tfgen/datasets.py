@@ -6,12 +6,14 @@ neither a network nor preparation.
 
 import dataclasses
 import pathlib
+import re
 import threading
 import urllib.error
 import urllib.request
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.json_format import ParseError
 
 from tfgen.checks import check_data
 from tfgen.distributions import Draw, stateless_seed, stateless_uniform
@@ -23,6 +25,16 @@ PIXELS = 784
 FULL_COUNTS = (60_000, 10_000)
 SPLIT_SEED = 2013
 PROBE_SECONDS = 5
+# What TFDS and TensorFlow raise on damaged files: TFDS asserts, and wraps some errors in RuntimeError.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    AssertionError,
+    ParseError,
+    tf.errors.OpError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,23 +122,27 @@ def _root(builder):
     return str(pathlib.Path(builder.data_dir).parent.parent)
 
 
-def _load_tfds(name, data_dir):
+def _builder(name, data_dir):
+    """Returns TFDS's builder of a set, which reads what is prepared in its directory."""
     # TFDS costs a second to import and is not needed for digits.
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        prepared = builder.is_prepared()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
+        return tfds.builder(name, data_dir=data_dir)
+    except UNREADABLE as error:
         raise _unreadable(name, data_dir, error) from error
-    if not prepared:
+
+
+def _load_tfds(name, data_dir):
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
         _download(builder, name)
     splits = {}
     for split in ("train", "test"):
         try:
             arrays = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
             images, labels = arrays["image"].numpy(), arrays["label"].numpy()
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        except UNREADABLE as error:
             raise _unreadable(name, builder.data_dir, error) from error
         expected = builder.info.splits[split].num_examples
         if len(labels) != expected:
@@ -147,7 +163,8 @@ def _load_tfds(name, data_dir):
 
 
 def _unreadable(name, directory, reason):
-    lines = str(reason).strip().splitlines() or [type(reason).__name__]
+    # TensorFlow's messages begin with the name of the operation in double braces.
+    lines = re.sub(r"\{\{.*?\}\}\s*", "", str(reason)).strip().splitlines() or [type(reason).__name__]
     return InputError(
         f"the prepared {name} in {str(directory or 'the TFDS data directory')!r} cannot be read ({lines[0][:160]}); "
         "prepare it again, or name another directory with --data-dir"
@@ -171,7 +188,12 @@ def _download(builder, name):
         raise RunError(f"{name} is not prepared in {where} and cannot be downloaded ({problem}): {remedies}")
     try:
         builder.download_and_prepare()
-    except (OSError, tfds.download.DownloadError, tfds.download.NonMatchingChecksumError) as error:
+    except (
+        OSError,
+        tfds.download.DownloadError,
+        tfds.core.download.download_manager.NonMatchingChecksumError,
+        tfds.core.download.extractor.ExtractError,
+    ) as error:
         raise RunError(f"downloading {name} to {where} failed ({error}): {remedies}") from error
 
 
@@ -198,9 +220,7 @@ def _unreachable(url):
 def status(data_dir=None):
     """Returns, for each TFDS set, `(name, its directory, whether it is prepared there)`."""
     check_data("auto", data_dir)
-    import tensorflow_datasets as tfds
-
-    builders = [(name, tfds.builder(name, data_dir=data_dir)) for name in TFDS_NAMES]
+    builders = [(name, _builder(name, data_dir)) for name in TFDS_NAMES]
     return [(name, str(builder.data_dir), builder.is_prepared()) for name, builder in builders]
 
 
@@ -216,14 +236,14 @@ def prepare(name, splits, data_dir=None):
         `(directory, number of training images, number of test images)`.
 
     Raises:
-        InputError: if the set is already prepared there. Nothing is written then.
+        InputError: if the set's directory exists already. Nothing is written then.
     """
     # TFDS costs a second to import.
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir)
-    if builder.is_prepared():
-        raise InputError(f"{name} is already prepared in {builder.data_dir}; remove that directory to import anew")
+    builder = _builder(name, data_dir)
+    if pathlib.Path(builder.data_dir).exists():
+        raise InputError(f"{builder.data_dir} exists already; remove it to import {name} anew")
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
         version=str(builder.version),
@@ -296,15 +316,21 @@ def training_batches(images, batch_size, seed, labels=None, binarized=False, fir
     images = tf.constant(images)
     labels = None if labels is None else tf.constant(labels)
 
-    def batch(step):
-        epoch, step_in_epoch = step // steps_per_epoch, step % steps_per_epoch
-        positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
-        indices = tf.random.experimental.index_shuffle(
-            positions, stateless_seed(seed, Draw.SHUFFLE, epoch), max_index=n - 1
+    def batches_of_indices(epoch):
+        # Not index_shuffle, though it needs no sorting: its orders repeat after 256 epochs and are correlated.
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(n), stateless_seed(seed, Draw.SHUFFLE, epoch), alg="philox"
         )
-        x = tf.ensure_shape(tf.gather(images, indices), (batch_size, PIXELS))
-        x = binarize(x, stateless_seed(seed, Draw.BINARIZE, step)) if binarized else scale(x)
-        return x if labels is None else (x, tf.ensure_shape(tf.gather(labels, indices), (batch_size,)))
+        order = tf.reshape(order[: steps_per_epoch * batch_size], (steps_per_epoch, batch_size))
+        return tf.data.Dataset.from_tensor_slices(order)
 
+    def batch(step, indices):
+        x = tf.gather(images, indices)
+        x = binarize(x, stateless_seed(seed, Draw.BINARIZE, step)) if binarized else scale(x)
+        return x if labels is None else (x, tf.gather(labels, indices))
+
+    epochs = tf.data.Dataset.range(first_step // steps_per_epoch, np.iinfo(np.int64).max)
+    indices = epochs.flat_map(batches_of_indices).skip(first_step % steps_per_epoch)
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    stream = tf.data.Dataset.zip(steps, indices).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return stream.prefetch(tf.data.AUTOTUNE)

@@ -357,12 +357,13 @@ def gan_experiment(run):
         config.discriminator_steps,
         run.seed,
     )
-    rate = config.learning_rate
+    rates = [config.generator_learning_rate, config.discriminator_learning_rate]
     if config.learning_rate_decay:
-        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
+        # The discriminator takes k steps for the generator's one.
+        total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
+        rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
     model.compile(
-        keras.optimizers.Adam(rate, config.beta_1),
-        keras.optimizers.Adam(rate, config.beta_1),
+        *map(keras.optimizers.Adam, rates),
         jit_compile=run.jit_compile,
         steps_per_execution=steps,
     )

@@ -61,9 +61,12 @@ def _check(what, images, labels):
 
 def _read_npz(path):
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {split: (archive[f"x_{split}"], archive[f"y_{split}"]) for split in FILES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        # Opened here, since np.load leaves a file open that it takes for a zip archive and cannot read.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            # A member that is no array comes as bytes; a file that is an array and no archive raises IndexError.
+            return {split: (np.asarray(archive[f"x_{split}"]), np.asarray(archive[f"y_{split}"])) for split in FILES}
+    except (OSError, ValueError, IndexError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is no valid mnist.npz with x_train, y_train, x_test and y_test: {error}") from error
 
 

@@ -1,0 +1,264 @@
+import gzip
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tfgen import recipes
+from tfgen.cli import main
+
+IDX = {
+    "train-images-idx3-ubyte": np.arange(12 * 784, dtype=np.uint32).astype(np.uint8).reshape(12, 28, 28),
+    "train-labels-idx1-ubyte": np.arange(12, dtype=np.uint8) % 10,
+    "t10k-images-idx3-ubyte": np.full((3, 28, 28), 7, np.uint8),
+    "t10k-labels-idx1-ubyte": np.uint8([3, 1, 4]),
+}
+# Recipes and their order are in recipes.py; the lecture's items are its own.
+LECTURE_ITEMS = {
+    *(f"A{i}" for i in range(1, 8)),
+    *(f"B{i}" for i in range(1, 7)),
+    *(f"C{i}" for i in range(1, 5)),
+    *(f"D{i}" for i in range(1, 6)),
+}
+
+
+def idx(array):
+    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+def write_idx(directory, **changed):
+    directory.mkdir()
+    for name, array in IDX.items():
+        (directory / f"{name}.gz").write_bytes(gzip.compress(changed.get(name[:10].replace("-", "_"), idx(array))))
+
+
+def no_network(*args, **kwargs):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The current directory, with everything in it that a request could stumble over."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # Set, it asks for TensorFlow's own messages.
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    (tmp_path / "file").write_text("not a directory")
+    (tmp_path / "empty").mkdir()
+    info = tmp_path / "corrupt" / "mnist" / "3.0.1" / "dataset_info.json"
+    info.parent.mkdir(parents=True)
+    info.write_text("garbage")
+    (tmp_path / "no_model").mkdir()
+    (tmp_path / "no_model" / "saved_model.pb").write_bytes(b"garbage")
+    checkpoint = tmp_path / "unfinished" / "vae" / "checkpoints" / "model.keras"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"")
+    labels = IDX["train-labels-idx1-ubyte"]
+    write_idx(tmp_path / "good")
+    write_idx(tmp_path / "truncated", train_imag=idx(IDX["train-images-idx3-ubyte"])[:-1])
+    write_idx(tmp_path / "wrong_magic", train_labe=b"\0\0\x0d\1" + idx(labels)[4:])
+    write_idx(tmp_path / "wrong_labels", train_labe=idx(labels + 1))
+    write_idx(tmp_path / "wrong_count", train_labe=idx(labels[:-1]))
+    return tmp_path
+
+
+def contents(directory):
+    return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+
+
+def call(argv):
+    """Returns the exit code of `tfgen`, called in this process."""
+    try:
+        return main(argv)
+    except SystemExit as end:
+        return end.code
+
+
+def tfgen(*argv, **environment):
+    """Returns the finished process of `tfgen`, called in a fresh one."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")} | environment
+    command = [sys.executable, "-m", "tfgen", *argv]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def assert_one_line(stderr, words):
+    assert stderr.startswith("tfgen") and stderr.endswith("\n") and stderr.count("\n") == 1
+    for word in words:
+        assert word in stderr
+
+
+# From a request that cannot be met to what the answer must hold: what came, and what is allowed or to be done.
+BAD_REQUESTS = {
+    "": ["COMMAND", "--help"],
+    "train": ["'train'", "run", "--help"],
+    "list --bogus": ["--bogus", "--help"],
+    "run vae --bogus": ["--bogus", "--help"],
+    "run": ["name recipes or give --all", "vae"],
+    "run --all vae": ["name recipes or give --all", "vae"],
+    "run rbm": ["'rbm'", "stacked-autoencoder", "vae", "gan"],
+    "run vae rbm": ["'rbm'", "stacked-autoencoder"],
+    "run vae --preset huge": ["'huge'", "smoke", "quick", "paper"],
+    "run vae --epochs 0": ["--epochs", "at least 1", "0"],
+    "run vae --epochs -3": ["--epochs", "at least 1", "-3"],
+    "run vae --epochs 1.5": ["--epochs", "int", "'1.5'"],
+    "run vae --epochs many": ["--epochs", "int", "'many'"],
+    "run vae --seed -1": ["--seed", "-1", "between 0 and"],
+    "run vae --seed 2147483648": ["--seed", "2147483648", "2147483647"],
+    "run vae --output-dir file": ["'file'", "is a file", "name another"],
+    "run vae --output-dir file/runs": ["'file/runs'", "file is a file", "name another"],
+    "run vae --output-dir unfinished": ["unfinished/vae", "--resume"],
+    "run vae --dataset cifar10": ["'cifar10'", "auto", "mnist", "fashion_mnist", "kmnist", "digits"],
+    "run vae --data-dir file": ["'file'", "not a directory"],
+    "run vae --data-dir missing": ["'missing'", "not a directory"],
+    "run vae --dataset mnist --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
+    "run vae --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
+    "data": ["ACTION", "--help"],
+    "data status --data-dir missing": ["'missing'", "not a directory"],
+    "data status --data-dir file": ["'file'", "not a directory"],
+    "data status --data-dir corrupt": ["mnist", "corrupt"],
+    "data import": ["--from", "--help"],
+    "data import --from missing": ["'missing'", "not a directory"],
+    "data import --from file": ["'file'", "not a directory"],
+    "data import --from empty": ["empty", "mnist.npz", "train-images-idx3-ubyte"],
+    "data import --from truncated": ["truncated/train-images-idx3-ubyte.gz", "9423 bytes", "9424"],
+    "data import --from wrong_magic": ["wrong_magic/train-labels-idx1-ubyte.gz", "magic number", "3329", "2049"],
+    "data import --from wrong_labels": ["wrong_labels", "train", "1 to 10", "0 to 9"],
+    "data import --from wrong_count": ["wrong_count", "train", "12 images", "11 labels"],
+    "data import --from good --dataset digits": ["'digits'", "mnist", "fashion_mnist", "kmnist"],
+    "data import --from good --data-dir file": ["'file'", "not a directory"],
+    "data import --from good --data-dir corrupt": ["mnist", "corrupt"],
+    "sample": ["SAVED_MODEL_DIR", "--help"],
+    "sample missing": ["'missing'", "saved_model.pb"],
+    "sample empty": ["'empty'", "saved_model.pb"],
+    "sample file": ["'file'", "saved_model.pb"],
+    "sample no_model": ["'no_model'", "cannot be read"],
+    "sample empty --num 0": ["--num", "at least 1", "0"],
+    "sample empty --num two": ["--num", "int", "'two'"],
+    "sample empty --seed -1": ["--seed", "at least 0", "-1"],
+    "sample empty --output grid.jpg": ["--output", ".png", "'grid.jpg'"],
+    "sample empty --output missing/grid.png": ["--output", "existing directory", "'missing/grid.png'"],
+}
+
+
+@pytest.mark.parametrize("request_line", BAD_REQUESTS)
+def test_a_request_that_cannot_be_met_gets_one_line_and_code_2_and_writes_nothing(place, capfd, request_line):
+    before = contents(place)
+    code = call(request_line.split())
+    printed = capfd.readouterr()
+    assert_one_line(printed.err, BAD_REQUESTS[request_line])
+    assert (code, printed.out) == (2, "")
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--help"], ["--version"], ["list"], ["list", "--json"], ["run", "rbm"], ["run", "vae", "--data-dir", "missing"]],
+    ids=" ".join,
+)
+def test_tensorflow_is_not_loaded_for_what_needs_none(argv):
+    program = (
+        "import sys, tfgen.cli\n"
+        "try: tfgen.cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'argparse', 'keras', 'numpy', 'tensorflow'}))"
+    )
+    process = subprocess.run([sys.executable, "-c", program, *argv], capture_output=True, text=True, timeout=60)
+    assert process.stdout.splitlines()[-1] == "['argparse']"
+
+
+def test_importing_the_package_loads_tensorflow_only_for_what_needs_it():
+    program = (
+        "import sys, tfgen\n"
+        "before = 'tensorflow' in sys.modules\n"
+        "tfgen.stacked_autoencoder\n"
+        "print(before, 'tensorflow' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert process.stdout == "False True\n"
+
+
+def test_help_names_every_command():
+    process = tfgen("--help")
+    assert process.returncode == 0 and process.stderr == ""
+    for command in ("list", "run", "sample", "data"):
+        assert f"\n    {command} " in process.stdout
+
+
+def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
+    assert call(["list"]) == 0
+    printed = capsys.readouterr().out
+    for name, recipe in recipes.RECIPES.items():
+        assert name in printed and recipe.title in printed and ", ".join(recipe.lecture_items) in printed
+        for metric, published in recipe.published.items():
+            assert f"{metric} = {published.value} ({published.source})" in printed
+
+
+def test_list_as_json_covers_the_lecture(capsys):
+    assert call(["list", "--json"]) == 0
+    listing = json.loads(capsys.readouterr().out)
+    assert set(listing["lecture"]) == set(recipes.LECTURE) == LECTURE_ITEMS
+    assert list(listing["recipes"]) == list(recipes.RECIPES)
+    for name, recipe in listing["recipes"].items():
+        assert recipe["lecture_items"] and set(recipe["lecture_items"]) <= LECTURE_ITEMS
+        assert list(recipe["presets"]) == ["smoke", "quick", "paper"]
+        for preset, config in recipe["presets"].items():
+            assert config["epochs"] == recipes.RECIPES[name].presets[preset].epochs
+        for published in recipe["published"].values():
+            assert isinstance(published["value"], float) and published["source"]
+
+
+def test_import_prepares_a_set_that_status_then_reports_and_a_second_import_leaves(place, capfd):
+    assert call(["data", "status", "--data-dir", "empty"]) == 0
+    before = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in before] == ["mnist", "fashion_mnist", "kmnist", "digits"]
+    assert all("not prepared" in line for line in before[:3])
+
+    assert call(["data", "import", "--from", "good", "--data-dir", "new"]) == 0
+    printed = capfd.readouterr().out
+    assert "12 training and 3 test images" in printed and "no result is comparable" in printed
+    prepared = contents(place / "new")
+
+    assert call(["data", "status", "--data-dir", "new"]) == 0
+    after = capfd.readouterr().out.splitlines()
+    assert after[0].split()[:2] == ["mnist", "prepared"] and "new" in after[0]
+    assert "not prepared" in after[1] and "not prepared" in after[2]
+
+    assert call(["data", "import", "--from", "good", "--data-dir", "new"]) == 2
+    assert_one_line(capfd.readouterr().err, ["exists already", "new", "remove"])
+    assert contents(place / "new") == prepared
+
+
+def test_a_fresh_process_says_one_line_where_tensorflow_is_loaded(place):
+    before = contents(place)
+    process = tfgen("sample", "empty")
+    assert_one_line(process.stderr, ["'empty'", "saved_model.pb"])
+    assert (process.returncode, process.stdout) == (2, "")
+    assert contents(place) == before
+
+
+def test_a_fresh_process_says_one_line_about_a_damaged_set(place, capfd):
+    assert call(["data", "import", "--from", "good", "--data-dir", "data"]) == 0
+    (records,) = pathlib.Path("data").rglob("*train.tfrecord*")
+    records.write_bytes(records.read_bytes()[:-7])
+    before = contents(place)
+    process = tfgen("run", "vae", "--dataset", "mnist", "--data-dir", "data")
+    assert_one_line(process.stderr, ["mnist", "data", "cannot be read", "prepare it again"])
+    assert (process.returncode, process.stdout) == (2, "")
+    assert contents(place) == before
+
+
+def test_a_failure_while_running_gets_one_line_and_code_1(place):
+    # A proxy that refuses every connection: the network is not reached.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        refusing = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), refusing)
+    process = tfgen("run", "vae", "--dataset", "mnist", **proxies, no_proxy="", TFDS_DATA_DIR=str(place / "empty"))
+    assert_one_line(process.stderr, [str(place / "empty"), "refused", "--data-dir", "data import", "--dataset digits"])
+    assert (process.returncode, process.stdout) == (1, "")
+    assert contents(place / "empty") == {} and not (place / "runs").exists()

@@ -1,0 +1,75 @@
+"""The README keeps its word: its code runs, its commands exist, its table has every lecture item."""
+
+import pathlib
+import re
+import shlex
+
+import keras
+import numpy as np
+import pytest
+
+from tfgen import cli
+from tfgen.export import export
+from tfgen.models.gan import GAN
+from tfgen.recipes import LECTURE, RECIPES
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ (tfgen .*?)(?: {2,}#.*)?$", README, re.MULTILINE)
+
+
+def test_five_lines_load_a_saved_model(tmp_path, monkeypatch, capsys):
+    model = GAN()
+    export(model, model.endpoints(), tmp_path / "runs" / "gan" / "saved_model")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(import tensorflow.*?)```", README, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 5
+    exec(code, {})
+    shape, low, high = re.fullmatch(r"\((\d+, \d+)\) (\S+) (\S+)\n", capsys.readouterr().out).groups()
+    assert shape == "64, 784" and 0 <= float(low) < float(high) <= 1
+
+
+def test_the_python_example_trains(images):
+    (code,) = re.findall(r"```python\n(import keras\nimport tfgen.*?)```", README, re.DOTALL)
+    names = {"binary_images": images}
+    exec(code, names)
+    assert int(names["vae"].optimizer.iterations) == 10 * 3
+    assert np.all(np.isfinite(names["vae"].predict(images, verbose=0)))
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_ones_the_parser_takes(command):
+    arguments = shlex.split(command, comments=True)
+    parsed = cli._parser().parse_args(arguments[1:])
+    assert callable(parsed.function)
+    assert set(getattr(parsed, "recipes", [])) <= set(RECIPES)
+
+
+def test_the_readme_shows_commands():
+    assert len(COMMANDS) >= 5
+
+
+def test_every_lecture_item_has_its_row():
+    rows = dict(re.findall(r"^\| ([A-D]\d) \| (.+?) \|", README, re.MULTILINE))
+    assert rows == LECTURE
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_items_of_a_recipe_are_not_called_missing(name):
+    for item in RECIPES[name].lecture_items:
+        (row,) = re.findall(rf"^\| {item} \|.*$", README, re.MULTILINE)
+        assert "not yet" not in row
+
+
+def test_pictures_stand_where_the_readme_points():
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert len(pictures) >= 3
+    for picture in pictures:
+        assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_script_s_expectations_name_its_recipe():
+    for name in RECIPES:
+        script = ROOT / "scripts" / f"replicate_{name.replace('-', '_')}.py"
+        assert f'["run", "{name}", *sys.argv[1:]]' in script.read_text()
