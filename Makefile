@@ -7,12 +7,13 @@ BIN := .venv/bin
 PRESET ?= quick
 INSTALLED := .venv/installed
 
-.PHONY: help replicate test lint clean
+.PHONY: help replicate test lint docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make replicate   train, evaluate and draw every recipe (PRESET=smoke|quick|paper, ARGS=--resume ...)"
 	@echo "make test        run the tests"
+	@echo "make docs        take the README's pictures from runs/, after make replicate"
 	@echo "make lint        check the style"
 	@echo "make clean       remove .venv, caches and build products; runs/ stays"
 
@@ -25,6 +26,12 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs:
+	mkdir -p docs/images
+	cp runs/gan/figures/samples_through_training.png docs/images/gan_through_training.png
+	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
+	cp runs/vae/figures/samples.png docs/images/vae_samples.png
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -54,7 +54,7 @@ def through_training(snapshots, title):
         snapshots: dict from epoch to `(n, 784)` images in [0, 1].
         title: heading.
     """
-    figure = Figure(figsize=(1.5 * len(snapshots), 4.4))
+    figure = Figure(figsize=(1.5 * len(snapshots), 4.2), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes_row = figure.subplots(1, len(snapshots), squeeze=False)[0]
     for axes, (epoch, images) in zip(axes_row, snapshots.items(), strict=True):

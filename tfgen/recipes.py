@@ -128,7 +128,7 @@ RECIPES = {
         lecture_items=("D1", "D2", "D3", "D4", "D5"),
         presets={
             "smoke": GAN(epochs=1, num_samples=1_000, classifier_epochs=1),
-            "quick": GAN(epochs=100),
+            "quick": GAN(epochs=150),
             "paper": GAN(epochs=150, discriminator_learning_rate=1e-3, learning_rate_decay=False),
         },
     ),
