@@ -16,6 +16,7 @@ ROOMS = (
     {"datasets", "report"},
     {"models"},
     {"evaluation", "export"},
+    {"lecture"},
     {"experiment"},
     {"cli"},
     {"__main__"},

@@ -10,6 +10,7 @@ import pytest
 
 from tfgen import cli, datasets, experiment, report
 from tfgen.errors import InputError, RunError
+from tfgen.lecture import part_d
 from tfgen.recipes import LECTURE, RECIPES
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
@@ -165,7 +166,7 @@ def test_a_diverging_training_ends_in_one_clear_error(digits, tmp_path, monkeypa
 
 @pytest.mark.parametrize("epochs, expected", [(1, [1]), (4, [1, 2, 4]), (100, [1, 2, 5, 10, 20, 50, 100])])
 def test_snapshots_are_taken_at_growing_distances_and_at_the_end(epochs, expected):
-    assert experiment.snapshot_epochs(epochs) == expected
+    assert part_d.snapshot_epochs(epochs) == expected
 
 
 def test_the_table_and_the_report_show_every_metric(runs):

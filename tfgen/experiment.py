@@ -1,13 +1,11 @@
 """Runs a recipe: seed, data, fit, evaluate, draw, export, write `results.json`.
 
-The one place that binds recipes to models.
-Each recipe has one function below that reads from top to bottom; `Run` holds what all of them share.
+What a recipe does stands in `tfgen.lecture`, one file a part of the lecture; `Run` is what all of them share.
 """
 
 import csv
 import dataclasses
 import importlib.metadata
-import io
 import json
 import math
 import os
@@ -18,25 +16,22 @@ import sys
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import tfgen
-from tfgen import datasets, export, figures, losses
+from tfgen import export, figures
 from tfgen.checks import check_run
-from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.errors import InputError, RunError
-from tfgen.evaluation.coverage import class_shares
-from tfgen.evaluation.pca import pca_squared_error
 from tfgen.files import write_atomically
-from tfgen.models.autoencoder import endpoints as autoencoder_endpoints
-from tfgen.models.autoencoder import stacked_autoencoder
-from tfgen.models.classifier import digit_classifier
+from tfgen.lecture import part_a, part_b, part_d
 from tfgen.models.gan import GAN
-from tfgen.models.vae import VAE
 from tfgen.recipes import RECIPES
 
-EVALUATION_BATCH = 1000
+EXPERIMENTS = {
+    "stacked-autoencoder": part_a.stacked_autoencoder,
+    "vae": part_b.vae,
+    "gan": part_d.gan,
+}
 
 
 def run(
@@ -118,6 +113,8 @@ def _prepare_directory(directory, request, resume):
 
 class Run:
     """One run under way: its configuration, data and directory, and the results collected so far."""
+
+    EVALUATION_BATCH = 1000
 
     def __init__(self, directory, recipe, config, data, request, tensorboard):
         self.directory = directory
@@ -215,7 +212,7 @@ class Run:
                 epochs=self.config.epochs,
                 steps_per_epoch=steps,
                 validation_data=validation,
-                validation_batch_size=EVALUATION_BATCH,
+                validation_batch_size=self.EVALUATION_BATCH,
                 shuffle=False,
                 verbose=1 if sys.stdout.isatty() else 2,
                 callbacks=callbacks,
@@ -268,172 +265,3 @@ def _read_log(path):
 
 def _optimizer(model):
     return model.generator_optimizer if isinstance(model, GAN) else model.optimizer
-
-
-def stacked_autoencoder_experiment(run):
-    """A5: trains on the squared error of A4; the floor is PCA with as many components as the code has units."""
-    config, data = run.config, run.data
-    steps = run.steps_per_epoch(config.batch_size)
-    model = stacked_autoencoder(config.hidden_units, datasets.PIXELS, config.activation, config.code_activation)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)),
-        loss=losses.squared_error,
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
-    validation, test = (datasets.scale(split.images).numpy() for split in (data.validation, data.test))
-
-    def batches(first_step):
-        images = datasets.training_batches(data.train.images, config.batch_size, run.seed, first_step=first_step)
-        return images.map(lambda x: (x, x))
-
-    model, history = run.fit(model, batches, config.batch_size, (validation, validation))
-
-    reconstruction = model.predict(test, batch_size=EVALUATION_BATCH, verbose=0)
-    unit = "squared error per image, sum over 784 pixels"
-    run.metric("test_squared_error", np.mean(losses.squared_error(test, reconstruction)), unit, "test", len(test))
-    # Nothing is chosen for PCA, so it may see all the training images.
-    train = datasets.scale(np.concatenate([data.train.images, data.validation.images])).numpy()
-    for components in config.pca_components:
-        value = pca_squared_error(train, test, components)
-        run.metric(f"pca_squared_error__{components}", value, unit, "test", len(test))
-
-    run.figure("reconstructions", figures.reconstructions(test[:16], reconstruction[:16], "Stacked autoencoder"))
-    run.figure("training", figures.curves(history, [("Squared error", "per image", ["loss", "val_loss"])]))
-    run.export(model, autoencoder_endpoints(model))
-
-
-def vae_experiment(run):
-    """B: maximises the lower bound on pixels binarised anew in every batch; generates from the prior."""
-    config, data = run.config, run.data
-    steps = run.steps_per_epoch(config.batch_size)
-    model = VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)),
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
-    validation, test = (datasets.fixed_binarization(split.images).numpy() for split in (data.validation, data.test))
-
-    def batches(first_step):
-        return datasets.training_batches(
-            data.train.images, config.batch_size, run.seed, binarized=True, first_step=first_step
-        )
-
-    model, history = run.fit(model, batches, config.batch_size, (validation,))
-
-    terms = model.evaluate(test, batch_size=EVALUATION_BATCH, verbose=0, return_dict=True)
-    for name, term in (
-        ("test_negative_elbo", "loss"),
-        ("test_reconstruction_loss", "reconstruction_loss"),
-        ("test_kl_divergence", "kl_divergence"),
-    ):
-        run.metric(name, terms[term], "nats per image", "test, binarised once", len(test))
-
-    z = stateless_normal((100, config.latent_dim), stateless_seed(run.seed, Draw.EVALUATION))
-    run.figure("samples", figures.image_grid(model.decode(z), 10, "VAE: p(x|z), z drawn from the prior"))
-    run.figure("reconstructions", figures.reconstructions(test[:16], model.reconstruct(test[:16]), "VAE"))
-    panels = [
-        ("Negative ELBO", "nats per image", ["loss", "val_loss"]),
-        ("Reconstruction loss", "nats per image", ["reconstruction_loss", "val_reconstruction_loss"]),
-        ("KL divergence", "nats per image", ["kl_divergence", "val_kl_divergence"]),
-    ]
-    run.figure("training", figures.curves(history, panels))
-    run.export(model, model.endpoints())
-
-
-def gan_experiment(run):
-    """D: algorithm 1 on MNIST, samples of the same noise through training, and how they cover the classes."""
-    config, data = run.config, run.data
-    batch_size = config.batch_size * config.discriminator_steps
-    steps = run.steps_per_epoch(batch_size)
-    model = GAN(
-        config.noise_dim,
-        config.generator_units,
-        config.discriminator_units,
-        datasets.PIXELS,
-        config.noise,
-        config.generator_loss,
-        config.discriminator_steps,
-        run.seed,
-    )
-    rates = [config.generator_learning_rate, config.discriminator_learning_rate]
-    if config.learning_rate_decay:
-        # The discriminator takes k steps for the generator's one.
-        total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
-        rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
-    model.compile(
-        *map(keras.optimizers.Adam, rates),
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
-
-    def batches(first_step):
-        return datasets.training_batches(data.train.images, batch_size, run.seed, first_step=first_step)
-
-    z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.EVALUATION))
-    snapshots = run.directory / "checkpoints" / "samples"
-
-    def snapshot(model, epoch):
-        if epoch in snapshot_epochs(config.epochs):
-            buffer = io.BytesIO()
-            np.save(buffer, model.generator(z[:24]).numpy())
-            write_atomically(snapshots / f"{epoch:06d}.npy", buffer.getvalue())
-
-    validation = datasets.scale(data.validation.images).numpy()
-    model, history = run.fit(model, batches, batch_size, (validation,), snapshot)
-    samples = np.concatenate([model.generator(part) for part in np.array_split(z, 10)])
-
-    classify, error = _train_digit_classifier(run)
-    n = config.num_samples
-    shares = class_shares(classify(samples))
-    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", n)
-    run.metric("classifier_test_error", error, "share misclassified", "test", len(data.test))
-
-    run.figure("samples", figures.image_grid(samples[:100], 10, f"GAN after {config.epochs} epochs"))
-    stages = {int(path.stem): np.load(path) for path in sorted(snapshots.glob("*.npy"))}
-    run.figure("samples_through_training", figures.through_training(stages, "The same noise through training"))
-    panels = [
-        ("Losses", "nats", ["discriminator_loss", "generator_loss"]),
-        ("D(x) and D(G(z))", "probability of real", ["real_probability", "val_real_probability", "fake_probability"]),
-    ]
-    run.figure("training", figures.curves(history, panels))
-    run.figure("class_shares", figures.class_shares(shares, f"{n:,} samples by class"))
-    run.export(model, model.endpoints())
-
-
-def snapshot_epochs(epochs):
-    """Returns the epochs to keep samples of: 1, 2, 5, 10, 20, 50, ... and the last."""
-    series = {m * 10**e for e in range(len(str(epochs))) for m in (1, 2, 5)}
-    return sorted({epoch for epoch in series if epoch < epochs} | {epochs})
-
-
-def _train_digit_classifier(run):
-    """Returns a function from images to logits, trained on the training split, and its error on the test split."""
-    config, data = run.config, run.data
-    batch_size = config.batch_size
-    steps = run.steps_per_epoch(batch_size)
-    model = digit_classifier()
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, config.classifier_epochs * steps)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
-    batches = datasets.training_batches(data.train.images, batch_size, run.seed, labels=data.train.labels)
-    print("training the digit classifier that judges the samples", flush=True)
-    model.fit(batches, epochs=config.classifier_epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
-
-    def classify(images):
-        return model.predict(images, batch_size=EVALUATION_BATCH, verbose=0)
-
-    wrong = np.argmax(classify(datasets.scale(data.test.images).numpy()), axis=1) != data.test.labels
-    return classify, wrong.mean()
-
-
-EXPERIMENTS = {
-    "stacked-autoencoder": stacked_autoencoder_experiment,
-    "vae": vae_experiment,
-    "gan": gan_experiment,
-}
