@@ -30,7 +30,7 @@ def check_run(names, preset, output_dir, seed, epochs, resume):
             raise InputError(f"the output directory {str(output_dir)!r} cannot be made: {path} is a file; name another")
     if not resume:
         for directory in (pathlib.Path(output_dir) / name for name in names):
-            if (directory / "checkpoints" / "model.keras").exists() and not (directory / "results.json").exists():
+            if any(directory.glob("checkpoints/*.keras")) and not (directory / "results.json").exists():
                 raise InputError(
                     f"{directory} holds an unfinished run; add --resume to go on with it, or delete it to start over"
                 )

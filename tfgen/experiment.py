@@ -103,7 +103,8 @@ def _prepare_directory(directory, request, resume):
         return json.loads(results_path.read_text()) if results_path.exists() else None
     # Only what a run writes is removed, results first: whatever else lies there is the user's.
     results_path.unlink(missing_ok=True)
-    (directory / "training.csv").unlink(missing_ok=True)
+    for path in directory.glob("training*.csv"):
+        path.unlink()
     for name in ("checkpoints", "figures", "saved_model", "tensorboard"):
         if (directory / name).exists():
             shutil.rmtree(directory / name)
@@ -130,9 +131,8 @@ class Run:
         self.seconds_before = 0.0
 
     def execute(self, experiment):
-        """Seeds everything, runs the recipe's function and writes `results.json`."""
+        """Runs the recipe's function and writes `results.json`."""
         started = time.monotonic()
-        keras.utils.set_random_seed(self.seed)
         if self.request["deterministic"]:
             tf.config.experimental.enable_op_determinism()
         experiment(self)
@@ -145,7 +145,7 @@ class Run:
             "seed": self.seed,
             "metrics": self.metrics,
             "figures": self.figures,
-            "saved_model": "saved_model",
+            "saved_model": "saved_model" if (self.directory / "saved_model").exists() else None,
             "seconds": round(self.seconds_before + time.monotonic() - started, 1),
             "environment": environment(),
             "config": self.request["config"],
@@ -153,30 +153,37 @@ class Run:
         write_atomically(self.directory / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
         return results
 
-    def fit(self, model, batches, batch_size, validation, on_epoch_end=None):
+    def fit(self, build, batches, batch_size, validation, on_epoch_end=None, name=None, epochs=None):
         """Trains with `keras.Model.fit`, from the last checkpoint if there is one.
 
         Args:
-            model: a compiled model, untrained.
+            build: function that returns the compiled model; its initial weights are a function of the run's seed.
             batches: function from the number of batches already consumed to an endless `tf.data.Dataset`.
             batch_size: size of these batches.
             validation: the held-out arrays that `fit` takes as `validation_data`.
             on_epoch_end: function of `(model, number of epochs done)` called after each epoch, or None.
+            name: which of a recipe's several models this is, or None for the only one; names its log and checkpoint.
+            epochs: how long to train, or None for as long as the configuration says.
 
         Returns:
             `(model, history)`: the trained model, and from each logged name its values, one an epoch.
         """
-        steps = self.steps_per_epoch(batch_size)
-        checkpoint, log = self.directory / "checkpoints" / "model.keras", self.directory / "training.csv"
+        steps, epochs = self.steps_per_epoch(batch_size), epochs or self.config.epochs
+        checkpoint = self.directory / "checkpoints" / f"{name or 'model'}.keras"
+        log = self.directory / (f"training_{name}.csv" if name else "training.csv")
         first_epoch = 0
-        if checkpoint.exists():
+        # Before every model: what a resumed run has loaded instead of built must not change the next one's weights.
+        keras.utils.set_random_seed(self.seed)
+        if not checkpoint.exists():
+            model = build()
+        else:
             model = keras.models.load_model(checkpoint)
             first_epoch = int(_optimizer(model).iterations) // steps
             # A run killed between the line of an epoch and its checkpoint has logged an epoch too many.
             lines = log.read_text().splitlines(keepends=True)
             write_atomically(log, "".join(lines[: 1 + first_epoch]).encode())
-            self.seconds_before = sum(_read_log(log)["seconds"])
-            print(f"resuming after epoch {first_epoch} of {self.config.epochs}", flush=True)
+            self.seconds_before += sum(_read_log(log)["seconds"])
+            print(f"resuming after epoch {first_epoch} of {epochs}", flush=True)
 
         epoch_started = time.monotonic()
 
@@ -194,7 +201,7 @@ class Run:
             if on_epoch_end is not None:
                 on_epoch_end(model, epoch + 1)
             # Written whole and then renamed, which keras.callbacks.ModelCheckpoint does not do.
-            temporary = checkpoint.with_name("next.keras")
+            temporary = checkpoint.with_name(f".{checkpoint.name}")
             model.save(temporary)
             os.replace(temporary, checkpoint)
 
@@ -204,12 +211,12 @@ class Run:
             keras.callbacks.LambdaCallback(on_epoch_end=save),
         ]
         if self.tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(self.directory / "tensorboard"))
-        if first_epoch < self.config.epochs:
+            callbacks.append(keras.callbacks.TensorBoard(self.directory / "tensorboard" / (name or "")))
+        if first_epoch < epochs:
             model.fit(
                 batches(first_epoch * steps),
                 initial_epoch=first_epoch,
-                epochs=self.config.epochs,
+                epochs=epochs,
                 steps_per_epoch=steps,
                 validation_data=validation,
                 validation_batch_size=self.EVALUATION_BATCH,
@@ -225,6 +232,11 @@ class Run:
         They also are `steps_per_execution`: an epoch runs as one TensorFlow call without returning to Python.
         """
         return max(len(self.data.train) // batch_size, 100)
+
+    @staticmethod
+    def adam(learning_rate, steps):
+        """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over `steps` iterations."""
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
 
     def metric(self, name, value, unit, split, n):
         """Records a metric; a published value is put beside it only where the data are the paper's."""

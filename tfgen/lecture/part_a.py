@@ -1,6 +1,5 @@
 """Part A of the lecture: autoencoders."""
 
-import keras
 import numpy as np
 
 from tfgen import datasets, figures, losses
@@ -12,22 +11,26 @@ def stacked_autoencoder(run):
     """A5: trains on the squared error of A4; the floor is PCA with as many components as the code has units."""
     config, data = run.config, run.data
     steps = run.steps_per_epoch(config.batch_size)
-    model = autoencoder.stacked_autoencoder(
-        config.hidden_units, datasets.PIXELS, config.activation, config.code_activation
-    )
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)),
-        loss=losses.squared_error,
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
+
+    def build():
+        model = autoencoder.stacked_autoencoder(
+            config.hidden_units, datasets.PIXELS, config.activation, config.code_activation
+        )
+        model.compile(
+            run.adam(config.learning_rate, config.epochs * steps),
+            loss=losses.squared_error,
+            jit_compile=run.jit_compile,
+            steps_per_execution=steps,
+        )
+        return model
+
     validation, test = (datasets.scale(split.images).numpy() for split in (data.validation, data.test))
 
     def batches(first_step):
         images = datasets.training_batches(data.train.images, config.batch_size, run.seed, first_step=first_step)
         return images.map(lambda x: (x, x))
 
-    model, history = run.fit(model, batches, config.batch_size, (validation, validation))
+    model, history = run.fit(build, batches, config.batch_size, (validation, validation))
 
     reconstruction = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
     unit = "squared error per image, sum over 784 pixels"

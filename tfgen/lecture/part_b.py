@@ -1,7 +1,5 @@
 """Part B of the lecture: variational autoencoders."""
 
-import keras
-
 from tfgen import datasets, figures
 from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.models.vae import VAE
@@ -11,12 +9,16 @@ def vae(run):
     """B: maximises the lower bound on pixels binarised anew in every batch; generates from the prior."""
     config, data = run.config, run.data
     steps = run.steps_per_epoch(config.batch_size)
-    model = VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)),
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
+
+    def build():
+        model = VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed)
+        model.compile(
+            run.adam(config.learning_rate, config.epochs * steps),
+            jit_compile=run.jit_compile,
+            steps_per_execution=steps,
+        )
+        return model
+
     validation, test = (datasets.fixed_binarization(split.images).numpy() for split in (data.validation, data.test))
 
     def batches(first_step):
@@ -24,7 +26,7 @@ def vae(run):
             data.train.images, config.batch_size, run.seed, binarized=True, first_step=first_step
         )
 
-    model, history = run.fit(model, batches, config.batch_size, (validation,))
+    model, history = run.fit(build, batches, config.batch_size, (validation,))
 
     terms = model.evaluate(test, batch_size=run.EVALUATION_BATCH, verbose=0, return_dict=True)
     for name, term in (

@@ -18,42 +18,46 @@ def gan(run):
     config, data = run.config, run.data
     batch_size = config.batch_size * config.discriminator_steps
     steps = run.steps_per_epoch(batch_size)
-    model = GAN(
-        config.noise_dim,
-        config.generator_units,
-        config.discriminator_units,
-        datasets.PIXELS,
-        config.noise,
-        config.generator_loss,
-        config.discriminator_steps,
-        run.seed,
-    )
-    rates = [config.generator_learning_rate, config.discriminator_learning_rate]
-    if config.learning_rate_decay:
-        # The discriminator takes k steps for the generator's one.
-        total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
-        rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
-    model.compile(
-        *map(keras.optimizers.Adam, rates),
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
+
+    def build():
+        model = GAN(
+            config.noise_dim,
+            config.generator_units,
+            config.discriminator_units,
+            datasets.PIXELS,
+            config.noise,
+            config.generator_loss,
+            config.discriminator_steps,
+            run.seed,
+        )
+        rates = [config.generator_learning_rate, config.discriminator_learning_rate]
+        if config.learning_rate_decay:
+            # The discriminator takes k steps for the generator's one.
+            total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
+            rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
+        model.compile(
+            *map(keras.optimizers.Adam, rates),
+            jit_compile=run.jit_compile,
+            steps_per_execution=steps,
+        )
+        return model
 
     def batches(first_step):
         return datasets.training_batches(data.train.images, batch_size, run.seed, first_step=first_step)
 
-    z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.EVALUATION))
+    seed = stateless_seed(run.seed, Draw.EVALUATION)
     snapshots = run.directory / "checkpoints" / "samples"
 
     def snapshot(model, epoch):
         if epoch in snapshot_epochs(config.epochs):
             buffer = io.BytesIO()
-            np.save(buffer, model.generator(z[:24]).numpy())
+            np.save(buffer, model.generator(model.sample_noise((24, config.noise_dim), seed)).numpy())
             write_atomically(snapshots / f"{epoch:06d}.npy", buffer.getvalue())
 
     validation = datasets.scale(data.validation.images).numpy()
-    model, history = run.fit(model, batches, batch_size, (validation,), snapshot)
-    samples = np.concatenate([model.generator(part) for part in np.array_split(z, 10)])
+    model, history = run.fit(build, batches, batch_size, (validation,), snapshot)
+    z = model.sample_noise((config.num_samples, config.noise_dim), seed)
+    samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
 
     classify, error = _train_digit_classifier(run)
     n = config.num_samples
@@ -88,7 +92,7 @@ def _train_digit_classifier(run):
     steps = run.steps_per_epoch(batch_size)
     model = digit_classifier()
     model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, config.classifier_epochs * steps)),
+        run.adam(1e-3, config.classifier_epochs * steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=run.jit_compile,
