@@ -30,6 +30,8 @@ from tfgen.recipes import RECIPES
 EXPERIMENTS = {
     "stacked-autoencoder": part_a.stacked_autoencoder,
     "vae": part_b.vae,
+    "vae-gaussian": part_b.vae_gaussian,
+    "vae-2d": part_b.vae_2d,
     "gan": part_d.gan,
 }
 

@@ -90,3 +90,39 @@ def class_shares(shares, title):
     axes.axhline(100 / len(shares), color="black", linewidth=0.8, linestyle="--")
     axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=np.arange(len(shares)))
     return figure
+
+
+def scatter(panels, labels):
+    """Returns scatter plots of two-dimensional codes, side by side, one colour a class.
+
+    Args:
+        panels: list of `(title, codes (n, 2))`.
+        labels: `(n,)` integers in 0..9.
+    """
+    figure = Figure(figsize=(5.6 * len(panels) + 0.6, 5), layout="constrained")
+    for axes, (title, codes) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for label in range(10):
+            chosen = codes[np.asarray(labels) == label]
+            axes.scatter(chosen[:, 0], chosen[:, 1], s=2, alpha=0.6, color=f"C{label}", label=str(label))
+        axes.set_title(title, fontsize=10)
+    axes.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def bound(z_means, elbo, gap, log_likelihood):
+    """Returns the picture of log p(x) = ELBO + KL(q || p(z|x)): two terms that change and add up to one that does not.
+
+    Args:
+        z_means: `(n,)`, the mean of q.
+        elbo: `(n,)`, nats.
+        gap: `(n,)`, KL(q || p(z|x)), nats.
+        log_likelihood: float, log p(x), nats.
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(z_means, elbo, label="ELBO")
+    axes.fill_between(z_means, elbo, elbo + gap, alpha=0.3, label="KL(q(z|x) || p(z|x))")
+    axes.axhline(log_likelihood, color="black", linestyle="--", label="log p(x)")
+    axes.set(xlabel="mean of q(z|x)", ylabel="nats", title="log p(x) = ELBO + KL(q || p(z|x)), linear-Gaussian model")
+    axes.legend()
+    return figure

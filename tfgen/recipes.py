@@ -58,6 +58,13 @@ class VAE:
 
 
 @dataclasses.dataclass(frozen=True)
+class GaussianVAE(VAE):
+    """As `VAE`, with a variance floor for the pixels: a standard deviation of 0.1 in units of [0, 1]."""
+
+    min_variance: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
 class GAN:
     """The usual lecture GAN: 100-128-784 against 784-128-1.
 
@@ -122,6 +129,20 @@ RECIPES = {
         title="Variational autoencoder, Bernoulli likelihood on binarised pixels",
         lecture_items=("B1", "B3", "B4", "B5", "B6"),
         presets={"smoke": VAE(epochs=1), "quick": VAE(epochs=40), "paper": VAE(epochs=500)},
+    ),
+    "vae-gaussian": Recipe(
+        title="Variational autoencoder whose decoder gives mean and variance of Gaussian pixels",
+        lecture_items=("B2", "B4", "B5"),
+        presets={"smoke": GaussianVAE(epochs=1), "quick": GaussianVAE(epochs=20), "paper": GaussianVAE(epochs=200)},
+    ),
+    "vae-2d": Recipe(
+        title="Variational autoencoder with two latents: the manifold, and a scatter plot of the codes",
+        lecture_items=("B5", "B6"),
+        presets={
+            "smoke": VAE(epochs=1, latent_dim=2),
+            "quick": VAE(epochs=20, latent_dim=2),
+            "paper": VAE(epochs=500, latent_dim=2),
+        },
     ),
     "gan": Recipe(
         title="The lecture's GAN on MNIST, alternating updates, non-saturating loss",

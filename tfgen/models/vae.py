@@ -1,4 +1,4 @@
-"""The variational autoencoder with a Gaussian latent and a Bernoulli likelihood (lecture B1-B5)."""
+"""Variational autoencoders with a Gaussian latent, and a Bernoulli or a Gaussian likelihood (lecture B1-B5)."""
 
 import keras
 import tensorflow as tf
@@ -7,6 +7,7 @@ from tfgen.distributions import (
     Draw,
     bernoulli_log_prob,
     kl_divergence,
+    normal_log_prob,
     sample_normal,
     stateless_normal,
     stateless_seed,
@@ -46,7 +47,7 @@ class VAE(keras.Model):
 
         z = keras.Input((latent_dim,), name="z")
         hidden = hidden_layers(z, self.hidden_units[::-1], activation)
-        self.decoder = keras.Model(z, keras.layers.Dense(input_dim, name="logits")(hidden), name="decoder")
+        self.decoder = keras.Model(z, self.likelihood_parameters(hidden), name="decoder")
 
         self.negative_elbo_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
@@ -59,13 +60,21 @@ class VAE(keras.Model):
     def metrics(self):
         return [self.negative_elbo_tracker, self.reconstruction_tracker, self.kl_tracker]
 
+    def likelihood_parameters(self, hidden):
+        """Returns the decoder's output: here the logits `(batch, input_dim)` of p(x|z)."""
+        return keras.layers.Dense(self.input_dim, name="logits")(hidden)
+
+    def log_likelihood(self, x, z):
+        """Returns log p(x|z) `(batch,)`, nats per image, summed over pixels."""
+        return bernoulli_log_prob(x, self.decoder(z))
+
     def elbo_terms(self, x, seed):
         """Returns the two terms of the negative ELBO, the first estimated with one draw of z per image.
 
         -L(x) = E_q[-log p(x|z)] + KL(q(z|x) || p(z)).
 
         Args:
-            x: `(batch, input_dim)` float32, binary.
+            x: `(batch, input_dim)` float32: binary, or for a Gaussian likelihood any.
             seed: `(2,)` integer tensor.
 
         Returns:
@@ -75,7 +84,7 @@ class VAE(keras.Model):
         """
         z_mean, z_log_var = self.encoder(x)
         z = sample_normal(z_mean, z_log_var, seed)
-        return -bernoulli_log_prob(x, self.decoder(z)), kl_divergence(z_mean, z_log_var)
+        return -self.log_likelihood(x, z), kl_divergence(z_mean, z_log_var)
 
     def train_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -100,11 +109,11 @@ class VAE(keras.Model):
         return self.get_metrics_result()
 
     def reconstruct(self, x):
-        """Returns the pixels' probabilities `(batch, input_dim)` decoded from the posterior mean: deterministic."""
-        return tf.sigmoid(self.decoder(self.encoder(x)[0]))
+        """Returns the mean image `(batch, input_dim)` decoded from the posterior mean: deterministic."""
+        return self.decode(self.encoder(x)[0])
 
     def decode(self, z):
-        """Returns the pixels' probabilities `(batch, input_dim)` given z `(batch, latent_dim)`."""
+        """Returns the mean of p(x|z), here the pixels' probabilities: `(batch, latent_dim)` -> `(batch, input_dim)`."""
         return tf.sigmoid(self.decoder(z))
 
     def call(self, x):
@@ -146,3 +155,43 @@ class VAE(keras.Model):
             "decode": (lambda z: {"image": self.decode(z)}, [z]),
             "generate": (generate, [seed]),
         }
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class GaussianVAE(VAE):
+    """The VAE as the lecture writes it: p(x|z) = N(x_mean, diag(exp(x_log_var))), both given by the decoder.
+
+    The variance of a pixel is `min_variance` + softplus(output). Without the floor the density has no maximum: many
+    pixels are 0 in nearly every image, and a variance that goes to 0 there takes log p(x|z) to infinity.
+
+    Args:
+        min_variance: the floor, in squared units of pixels in [0, 1].
+        **kwargs: see `VAE`.
+
+    Source: lecture B2; Kingma & Welling 2013, appendix C.2.
+    """
+
+    def __init__(self, min_variance=0.01, **kwargs):
+        self.min_variance = min_variance
+        super().__init__(**kwargs)
+
+    def likelihood_parameters(self, hidden):
+        """Returns the decoder's outputs: mean in [0, 1] and log-variance, both `(batch, input_dim)`."""
+        x_mean = keras.layers.Dense(self.input_dim, "sigmoid", name="x_mean")(hidden)
+        variance = keras.layers.Dense(self.input_dim, "softplus", name="excess_variance")(hidden)
+        return [x_mean, keras.ops.log(self.min_variance + variance)]
+
+    def log_likelihood(self, x, z):
+        """Returns log p(x|z) `(batch,)`, nats per image: a density, so it may be positive."""
+        return normal_log_prob(x, *self.decoder(z))
+
+    def decode(self, z):
+        """Returns the mean of p(x|z): `(batch, latent_dim)` -> `(batch, input_dim)`."""
+        return self.decoder(z)[0]
+
+    def sample_image(self, z, seed):
+        """Returns x ~ p(x|z) `(batch, input_dim)`: mean plus noise of the decoder's variance, beyond [0, 1] too."""
+        return sample_normal(*self.decoder(z), seed)
+
+    def get_config(self):
+        return {**super().get_config(), "min_variance": self.min_variance}
