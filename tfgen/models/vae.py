@@ -171,7 +171,7 @@ class GaussianVAE(VAE):
     Source: lecture B2; Kingma & Welling 2013, appendix C.2.
     """
 
-    def __init__(self, min_variance=0.01, **kwargs):
+    def __init__(self, min_variance=0.04, **kwargs):
         self.min_variance = min_variance
         super().__init__(**kwargs)
 
