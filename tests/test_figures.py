@@ -47,6 +47,21 @@ def test_class_shares_are_shown_in_per_cent():
     assert heights == [25, 75]
 
 
+def test_scatter_puts_each_class_into_its_colour_in_every_panel():
+    labels = np.array([3, 0, 3])
+    first, second = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]), np.zeros((3, 2))
+    figure = figures.scatter({"first": first, "second": second}, labels)
+    assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
+    zeros, threes = figure.axes[0].collections
+    np.testing.assert_array_equal(zeros.get_offsets(), [[2, 3]])
+    np.testing.assert_array_equal(threes.get_offsets(), [[0, 1], [4, 5]])
+    colors = [[points.get_facecolor()[0, :3].tolist() for points in axes.collections] for axes in figure.axes]
+    assert colors[0] == colors[1] and colors[0][0] != colors[0][1]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "3"]
+    assert [handle.get_facecolor()[0, :3].tolist() for handle in legend.legend_handles] == colors[0]
+
+
 def test_png_is_a_picture_of_the_figure():
     dark = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.zeros((4, 784)), 2))))
     light = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.ones((4, 784)), 2))))

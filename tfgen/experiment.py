@@ -29,6 +29,7 @@ from tfgen.recipes import RECIPES
 
 EXPERIMENTS = {
     "stacked-autoencoder": part_a.stacked_autoencoder,
+    "clustering-autoencoder": part_a.clustering_autoencoder,
     "vae": part_b.vae,
     "gan": part_d.gan,
 }

@@ -90,3 +90,24 @@ def class_shares(shares, title):
     axes.axhline(100 / len(shares), color="black", linewidth=0.8, linestyle="--")
     axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=np.arange(len(shares)))
     return figure
+
+
+def scatter(panels, labels):
+    """Returns codes in the plane, one panel beside the other, each point in the colour of its class.
+
+    Args:
+        panels: dict from a title to `(n, 2)` codes.
+        labels: `(n,)` integers, the classes of the points in every panel; the legend names them.
+    """
+    figure = Figure(figsize=(5.2 * len(panels) + 0.8, 5), layout="constrained")
+    classes = np.unique(labels)
+    axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, codes) in zip(axes_row, panels.items(), strict=True):
+        for label in classes:
+            x, y = codes[labels == label].T
+            axes.scatter(x, y, s=3, alpha=0.5, linewidths=0, color=f"C{label}", label=str(label), rasterized=True)
+        axes.set(title=title, xlabel="code 1", ylabel="code 2")
+    legend = figure.legend(*axes_row[0].get_legend_handles_labels(), loc="outside right center", markerscale=4)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
+    return figure

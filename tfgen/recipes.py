@@ -46,6 +46,25 @@ class StackedAutoencoder:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClusteringAutoencoder:
+    """The lecture fixes the widths only; the decoder mirrors the encoder. Adam's rate falls to 0 along a cosine.
+
+    Each entry of `code_dims` is a network of its own, the first being the lecture's. A wider code follows those hidden
+    layers that are wider still: 784-128-64-10 and 784-128-64-32. Behind the layer of 10, 32 units would hold no more
+    than 10.
+    """
+
+    epochs: int
+    hidden_units: tuple = (128, 64, 10)
+    code_dims: tuple = (2, 10, 32)
+    activation: str = "relu"
+    code_activation: str = "linear"
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    neighbors: tuple = (1, 10)
+
+
+@dataclasses.dataclass(frozen=True)
 class VAE:
     """One hidden layer of 500 tanh units as in Kingma & Welling's section 5, there with Adagrad, here with Adam."""
 
@@ -116,6 +135,15 @@ RECIPES = {
         },
         published={
             "pca_squared_error__30": Published(13.87, "Hinton & Salakhutdinov 2006, figure 2B"),
+        },
+    ),
+    "clustering-autoencoder": Recipe(
+        title="Autoencoder 784-128-64-10-2: the digits in the plane of its codes, beside PCA-2 and wider codes",
+        lecture_items=("A2", "A7"),
+        presets={
+            "smoke": ClusteringAutoencoder(epochs=1),
+            "quick": ClusteringAutoencoder(epochs=40),
+            "paper": ClusteringAutoencoder(epochs=200),
         },
     ),
     "vae": Recipe(
