@@ -68,6 +68,27 @@ def test_the_autoencoder_s_error_is_that_of_its_saved_reconstructions(runs, digi
     assert (metric["split"], metric["n"]) == ("test", 297)
 
 
+@pytest.mark.parametrize(
+    "name, file",
+    [("relu_untied", "model"), *((name, name) for name in ("relu_tied", "sigmoid_untied", "sigmoid_tied"))],
+)
+def test_each_shallow_autoencoder_s_numbers_are_those_of_its_checkpoint(runs, digits, name, file):
+    """The error recomputed in float64 from the weights alone, by the lecture's formula."""
+    directory, results = runs
+    path = directory / "shallow-autoencoder" / "checkpoints" / f"{file}.keras"
+    weights = {weight.name: np.asarray(weight, np.float64) for weight in keras.models.load_model(path).weights}
+    assert ("decoder_kernel" in weights) is ("untied" in name)
+    x = digits.test.images / 255.0
+    h = x @ weights["kernel"] + weights["bias"]
+    h = np.maximum(h, 0) if "relu" in name else 1 / (1 + np.exp(-h))
+    decoder_kernel = weights.get("decoder_kernel", weights["kernel"].T)
+    reconstruction = 1 / (1 + np.exp(-(h @ decoder_kernel + weights["decoder_bias"])))
+    metrics = results["shallow-autoencoder"]["metrics"]
+    expected = np.mean(np.sum((x - reconstruction) ** 2, axis=1))
+    assert metrics[f"test_squared_error__{name}"]["value"] == pytest.approx(expected, rel=1e-4)
+    assert metrics[f"parameters__{name}"]["value"] == sum(weight.size for weight in weights.values())
+
+
 def test_the_clustering_codes_are_those_of_the_saved_encoder(runs, digits):
     """1-NN recomputed by brute force in float64 from the exported model: the two-dimensional one."""
     import tensorflow as tf
@@ -160,7 +181,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(name, 
         assert logs[0][column] == logs[1][column], column
 
 
-@pytest.mark.parametrize("name", ["clustering-autoencoder"])
+@pytest.mark.parametrize("name", ["clustering-autoencoder", "shallow-autoencoder"])
 def test_a_run_killed_in_its_second_model_equals_an_uninterrupted_one_bit_for_bit(name, digits, tmp_path, monkeypatch):
     whole = experiment.run(name, digits, "smoke", tmp_path / "whole", epochs=2)
     original, epochs_done = keras.callbacks.CSVLogger.on_epoch_end, []
@@ -239,6 +260,15 @@ def test_the_table_prints_published_beside_ours():
     result = {"recipe": "r", "lecture_items": ["A5"], "comparable": True, "metrics": {"m": metric, "k": {**metric}}}
     del result["metrics"]["k"]["published"]
     assert [row[3:5] for row in report.rows([result])] == [("13.87", "13.87"), ("not reported", "13.87")]
+
+
+@pytest.mark.parametrize(
+    "value, printed", [(None, "not finite"), (0.04619, "0.04619"), (99.078, "99.08"), (101200.0, "101,200")]
+)
+def test_the_table_prints_counts_whole_and_measurements_rounded(value, printed):
+    metric = {"value": value, "unit": "u", "split": "test", "n": 1}
+    result = {"recipe": "r", "lecture_items": ["A3"], "comparable": True, "metrics": {"m": metric}}
+    assert [row[4] for row in report.rows([result])] == [printed]
 
 
 def test_an_interrupted_command_keeps_its_checkpoint_and_prints_the_line_to_resume(tmp_path, monkeypatch, capsys):

@@ -28,6 +28,7 @@ from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
 EXPERIMENTS = {
+    "shallow-autoencoder": part_a.shallow_autoencoder,
     "stacked-autoencoder": part_a.stacked_autoencoder,
     "clustering-autoencoder": part_a.clustering_autoencoder,
     "vae": part_b.vae,

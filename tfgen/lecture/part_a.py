@@ -14,6 +14,44 @@ from tfgen.models import autoencoder
 SQUARED_ERROR = "squared error per image, sum over 784 pixels"
 
 
+def shallow_autoencoder(run):
+    """A3, A4: one hidden layer, s = ReLU or sigmoid, W' free or W' = W^T, beside PCA with as many components."""
+    config, data = run.config, run.data
+    test = datasets.scale(data.test.images).numpy()
+    rates = dict(zip(config.activations, config.learning_rates, strict=True))
+    variants = [(activation, tied) for activation in config.activations for tied in (False, True)]
+
+    features, reconstructions, validation_error = {}, {}, {}
+    for activation, tied in variants:
+        name = f"{activation}_{'tied' if tied else 'untied'}"
+        main = (activation, tied) == variants[0]
+        make = functools.partial(
+            autoencoder.ShallowAutoencoder, config.code_dim, datasets.PIXELS, activation, tied=tied
+        )
+        model, history = _fit(run, make, rates[activation], None if main else name)
+        reconstruction = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
+        value = np.mean(losses.squared_error(test, reconstruction))
+        run.metric(f"test_squared_error__{name}", value, SQUARED_ERROR, "test", len(test))
+        run.metric(f"parameters__{name}", model.count_params(), "trained parameters", "model", 1)
+        label = name.replace("_", ", ")
+        features[label] = model.kernel.numpy()
+        reconstructions[label] = reconstruction[:16]
+        validation_error[label] = history["val_loss"]
+        if main:
+            run.export(model, model.endpoints())
+
+    # Nothing is chosen for PCA, so it may see all the training images.
+    train = datasets.scale(np.concatenate([data.train.images, data.validation.images])).numpy()
+    value = pca_squared_error(train, test, config.code_dim)
+    run.metric(f"pca_squared_error__{config.code_dim}", value, SQUARED_ERROR, "test", len(test))
+
+    title = f"One hidden layer of {config.code_dim} units"
+    run.figure("features", figures.features(features, f"{title}: the rows of W, each on a scale of its own"))
+    run.figure("reconstructions", figures.compared_reconstructions(test[:16], reconstructions, title))
+    panel = ("Squared error of the validation images", "per image", list(validation_error))
+    run.figure("training", figures.curves(validation_error, [panel]))
+
+
 def stacked_autoencoder(run):
     """A5: trains on the squared error of A4; the floor is PCA with as many components as the code has units."""
     config, data = run.config, run.data
@@ -26,6 +64,7 @@ def stacked_autoencoder(run):
             config.activation,
             config.code_activation,
         ),
+        config.learning_rate,
     )
 
     test = datasets.scale(data.test.images).numpy()
@@ -65,7 +104,8 @@ def clustering_autoencoder(run):
                 config.activation,
                 config.code_activation,
             ),
-            name=None if main else f"{code_dim}d",
+            config.learning_rate,
+            None if main else f"{code_dim}d",
         )
         encode = model.get_layer("encoder")
         codes[f"{code_dim}d"] = [
@@ -105,7 +145,7 @@ def clustering_autoencoder(run):
     run.figure("training", figures.curves(validation_error, [panel]))
 
 
-def _fit(run, make, name=None):
+def _fit(run, make, learning_rate, name=None):
     """Trains the autoencoder that `make` returns on the squared error of A4. Returns `(model, history)`."""
     config, data = run.config, run.data
     steps = run.steps_per_epoch(config.batch_size)
@@ -113,7 +153,7 @@ def _fit(run, make, name=None):
     def build():
         model = make()
         model.compile(
-            run.adam(config.learning_rate, config.epochs * steps),
+            run.adam(learning_rate, config.epochs * steps),
             loss=losses.squared_error,
             jit_compile=run.jit_compile,
             steps_per_execution=steps,
