@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from tfgen.evaluation.clustering import clustering_accuracy, kmeans
 from tfgen.evaluation.coverage import class_shares
-from tfgen.evaluation.pca import pca_squared_error
+from tfgen.evaluation.knn import knn_error
+from tfgen.evaluation.pca import fit_pca, pca_squared_error
 
 
 def test_pca_error_is_the_sum_of_the_eigenvalues_left_out():
@@ -29,6 +31,74 @@ def test_pca_error_falls_with_every_component():
     train, test = rng.random((300, 20)), rng.random((100, 20))
     errors = [pca_squared_error(train, test, components) for components in range(1, 21)]
     assert all(a > b for a, b in itertools.pairwise(errors))
+
+
+def test_pca_codes_are_projections_on_the_leading_eigenvectors():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 3)) * [1, 5, 3] + 7
+    eigenvectors = np.linalg.eigh(np.cov(x.T))[1][:, ::-1]
+    expected = (x - x.mean(axis=0)) @ eigenvectors[:, :2]
+    codes = fit_pca(x, 2).transform(x)
+    np.testing.assert_allclose(np.abs(codes), np.abs(expected), atol=1e-9)  # an eigenvector's sign means nothing
+
+
+def test_knn_error_is_the_share_of_wrong_votes():
+    """On a line, by hand: training codes at 0 (class 0), 1 (1), 2.1 (1), 10 (0)."""
+    train, labels = np.array([[0.0], [1.0], [2.1], [10.0]]), np.array([0, 1, 1, 0])
+    test, truth = np.array([[0.1], [1.2], [9.0], [3.0]]), np.array([0, 1, 0, 0])
+    # One neighbour says 0, 1, 0, 1; the last is wrong. Three say 1, 1, 1, 1, of which only the second is right.
+    assert knn_error(train, labels, test, truth, 1) == 0.25
+    assert knn_error(train, labels, test, truth, 3) == 0.75
+
+
+def test_nearest_neighbours_of_codes_without_structure_are_right_by_chance_only():
+    """The error is 0.9 within four standard errors; judged on its own training codes it would be 0."""
+    rng = np.random.default_rng(0)
+    codes, labels = rng.standard_normal((4000, 2)), rng.integers(10, size=4000)
+    error = knn_error(codes[:2000], labels[:2000], codes[2000:], labels[2000:], 1)
+    assert abs(error - 0.9) < 4 * np.sqrt(0.9 * 0.1 / 2000)
+    assert knn_error(codes, labels, codes, labels, 1) == 0
+
+
+def test_clustering_accuracy_is_the_best_of_all_matchings():
+    """Against every permutation of four clusters."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=200)
+    clusters = np.where(rng.random(200) < 0.5, (labels + 1) % 4, rng.integers(4, size=200))
+    permutations = np.array(list(itertools.permutations(range(4))))
+    best = max(np.mean(permutation[clusters] == labels) for permutation in permutations)
+    assert clustering_accuracy(labels, clusters) == pytest.approx(best)
+    assert best > np.mean(clusters == labels) + 0.2  # without matching it would be another number
+
+
+def test_two_clusters_cannot_stand_for_one_class():
+    labels, clusters = np.array([0] * 8 + [1] * 2), np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+    purity = sum(np.bincount(labels[clusters == cluster]).max() for cluster in (0, 1)) / 10
+    assert purity == 0.8
+    assert clustering_accuracy(labels, clusters) == 0.6
+
+
+def test_clustering_accuracy_does_not_depend_on_the_clusters_numbers():
+    rng = np.random.default_rng(1)
+    labels, clusters = rng.integers(10, size=300), rng.integers(10, size=300)
+    assert clustering_accuracy(labels, rng.permutation(10)[clusters]) == clustering_accuracy(labels, clusters)
+    assert clustering_accuracy(labels, rng.permutation(10)[labels]) == 1
+
+
+def test_clustering_accuracy_bears_an_empty_cluster():
+    assert clustering_accuracy(np.array([0, 1, 2, 2]), np.array([1, 1, 0, 0])) == 0.75
+
+
+def test_kmeans_finds_clusters_far_apart_and_depends_on_its_seed_alone():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=400)
+    far_apart = 100 * labels[:, None] + rng.standard_normal((400, 2))
+    assert clustering_accuracy(labels, kmeans(far_apart, 10, seed=0)) == 1
+    without_structure = rng.random((400, 2))
+    first = kmeans(without_structure, 10, seed=0)
+    assert np.array_equal(first, kmeans(without_structure, 10, seed=0))
+    assert not np.array_equal(first, kmeans(without_structure, 10, seed=1))
+    assert clustering_accuracy(labels, first) < 0.25
 
 
 def test_class_shares_count_the_largest_entry_of_each_row():

@@ -68,6 +68,55 @@ def test_the_autoencoder_s_error_is_that_of_its_saved_reconstructions(runs, digi
     assert (metric["split"], metric["n"]) == ("test", 297)
 
 
+@pytest.mark.parametrize(
+    "name, file",
+    [("relu_untied", "model"), *((name, name) for name in ("relu_tied", "sigmoid_untied", "sigmoid_tied"))],
+)
+def test_each_shallow_autoencoder_s_numbers_are_those_of_its_checkpoint(runs, digits, name, file):
+    """The error recomputed in float64 from the weights alone, by the lecture's formula."""
+    directory, results = runs
+    path = directory / "shallow-autoencoder" / "checkpoints" / f"{file}.keras"
+    weights = {weight.name: np.asarray(weight, np.float64) for weight in keras.models.load_model(path).weights}
+    assert ("decoder_kernel" in weights) is ("untied" in name)
+    x = digits.test.images / 255.0
+    h = x @ weights["kernel"] + weights["bias"]
+    h = np.maximum(h, 0) if "relu" in name else 1 / (1 + np.exp(-h))
+    decoder_kernel = weights.get("decoder_kernel", weights["kernel"].T)
+    reconstruction = 1 / (1 + np.exp(-(h @ decoder_kernel + weights["decoder_bias"])))
+    metrics = results["shallow-autoencoder"]["metrics"]
+    expected = np.mean(np.sum((x - reconstruction) ** 2, axis=1))
+    assert metrics[f"test_squared_error__{name}"]["value"] == pytest.approx(expected, rel=1e-4)
+    assert metrics[f"parameters__{name}"]["value"] == sum(weight.size for weight in weights.values())
+
+
+def test_the_clustering_codes_are_those_of_the_saved_encoder(runs, digits):
+    """1-NN recomputed by brute force in float64 from the exported model: the two-dimensional one."""
+    import tensorflow as tf
+
+    directory, results = runs
+    encode = tf.saved_model.load(str(directory / "clustering-autoencoder" / "saved_model")).signatures["encode"]
+    train, test = (
+        encode(image=datasets.scale(split.images))["code"].numpy().astype(np.float64)
+        for split in (digits.train, digits.test)
+    )
+    assert test.shape == (297, 2)
+    nearest = np.argmin(np.sum((test[:, None] - train) ** 2, axis=2), axis=1)
+    error = np.mean(digits.train.labels[nearest] != digits.test.labels)
+    metrics = results["clustering-autoencoder"]["metrics"]
+    # Codes that tie in float32 may choose another neighbour: one image in 297 at most.
+    assert metrics["knn1_error__2d"]["value"] == pytest.approx(error, abs=1.5 / 297)
+    assert {name.split("__")[1] for name in metrics} == {"2d", "10d", "32d", "pca2", "pixels"}
+
+
+@pytest.mark.parametrize("name, code_dim", [("model", 2), ("10d", 10), ("32d", 32)])
+def test_no_layer_of_a_wider_network_is_narrower_than_its_code(runs, name, code_dim):
+    network = keras.models.load_model(runs[0] / "clustering-autoencoder" / "checkpoints" / f"{name}.keras")
+    encoder = [layer.units for layer in network.get_layer("encoder").layers if isinstance(layer, keras.layers.Dense)]
+    decoder = [layer.units for layer in network.get_layer("decoder").layers if isinstance(layer, keras.layers.Dense)]
+    assert encoder == {2: [128, 64, 10, 2], 10: [128, 64, 10], 32: [128, 64, 32]}[code_dim]
+    assert decoder == [*encoder[-2::-1], 784]
+
+
 def test_the_vae_s_terms_add_up_and_the_kl_divergence_is_that_of_its_encoder(runs, digits):
     import tensorflow as tf
 
@@ -132,6 +181,31 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(name, 
         assert logs[0][column] == logs[1][column], column
 
 
+@pytest.mark.parametrize("name", ["clustering-autoencoder", "shallow-autoencoder"])
+def test_a_run_killed_in_its_second_model_equals_an_uninterrupted_one_bit_for_bit(name, digits, tmp_path, monkeypatch):
+    whole = experiment.run(name, digits, "smoke", tmp_path / "whole", epochs=2)
+    original, epochs_done = keras.callbacks.CSVLogger.on_epoch_end, []
+
+    def killed_in_the_fourth_epoch_of_all(self, epoch, logs=None):
+        original(self, epoch, logs)
+        epochs_done.append(epoch)
+        if epochs_done == [0, 1, 0, 1]:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", killed_in_the_fourth_epoch_of_all)
+        with pytest.raises(Killed):
+            experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=2)
+    resumed = experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=2, resume=True)
+    assert resumed["metrics"] == whole["metrics"]
+    checkpoints = [sorted((tmp_path / part / name / "checkpoints").glob("*.keras")) for part in ("whole", "parts")]
+    assert len(checkpoints[0]) >= 3
+    for a, b in zip(*checkpoints, strict=True):
+        assert a.name == b.name
+        for one, other in zip(*(keras.models.load_model(path).get_weights() for path in (a, b)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_resuming_a_finished_run_keeps_it(digits, tmp_path, capsys):
     first = experiment.run("vae", digits, "smoke", tmp_path)
     written = (tmp_path / "vae" / "results.json").stat().st_mtime_ns
@@ -186,6 +260,15 @@ def test_the_table_prints_published_beside_ours():
     result = {"recipe": "r", "lecture_items": ["A5"], "comparable": True, "metrics": {"m": metric, "k": {**metric}}}
     del result["metrics"]["k"]["published"]
     assert [row[3:5] for row in report.rows([result])] == [("13.87", "13.87"), ("not reported", "13.87")]
+
+
+@pytest.mark.parametrize(
+    "value, printed", [(None, "not finite"), (0.04619, "0.04619"), (99.078, "99.08"), (101200.0, "101,200")]
+)
+def test_the_table_prints_counts_whole_and_measurements_rounded(value, printed):
+    metric = {"value": value, "unit": "u", "split": "test", "n": 1}
+    result = {"recipe": "r", "lecture_items": ["A3"], "comparable": True, "metrics": {"m": metric}}
+    assert [row[4] for row in report.rows([result])] == [printed]
 
 
 def test_an_interrupted_command_keeps_its_checkpoint_and_prints_the_line_to_resume(tmp_path, monkeypatch, capsys):

@@ -48,10 +48,11 @@ def in_a_fresh_process(saved_model, inputs, directory):
     "make, signatures",
     [
         (lambda: autoencoder.stacked_autoencoder((12, 6, 12)), "serving_default reconstruct encode decode"),
+        (lambda: autoencoder.ShallowAutoencoder(6, tied=True), "serving_default reconstruct encode decode"),
         (lambda: VAE(3, (12,)), "serving_default reconstruct encode decode generate"),
         (lambda: GAN(5, (12,), (12,)), "serving_default generate generate_from_z discriminate"),
     ],
-    ids=["autoencoder", "vae", "gan"],
+    ids=["autoencoder", "tied-autoencoder", "vae", "gan"],
 )
 def test_a_fresh_process_gets_the_same_answers_at_two_batch_sizes(make, signatures, tmp_path):
     keras.utils.set_random_seed(0)

@@ -29,6 +29,32 @@ def test_reconstructions_stand_below_their_originals():
     assert np.all(shown[14, 14::29] == 0) and np.all(shown[14 + 29, 14::29] == 1)
 
 
+def test_compared_reconstructions_stand_in_the_rows_named_at_the_side():
+    images = np.full((3, 784), 0.5)
+    figure = figures.compared_reconstructions(np.zeros((3, 784)), {"half": images, "white": 2 * images}, "")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["test image", "half", "white"]
+    for row, value in zip(axes.get_yticks(), (0, 0.5, 1), strict=True):
+        assert np.all(axes.images[0].get_array()[int(row), 14::29] == value)
+
+
+def test_features_are_columns_each_on_a_scale_that_one_large_weight_does_not_set():
+    weights = np.zeros((784, 3))
+    weights[:, 0] = -2
+    weights[5, 0], weights[6, 0] = 100, 1
+    weights[:, 1] = 0.01
+    weights[29, 1] = -0.01  # the second row of pixels, second column
+    axes, bar = figures.features({"a": weights}, "").axes
+    shown = axes.images[0]
+    assert shown.get_array()[0, :8].tolist() == [-1, -1, -1, -1, -1, 50, 0.5, -1]
+    second = shown.get_array()[:28, 29:]
+    assert second[1, 1] == -1 and np.sum(second == 1) == 783
+    assert np.all(shown.get_array()[29:, :28] == 0)  # a unit without weights, below the first
+    assert shown.get_clim() == (-1, 1)
+    np.testing.assert_allclose(shown.cmap(0.5)[:3], 1, atol=0.05)
+    assert "90th percentile" in bar.get_ylabel()
+
+
 def test_curves_draw_every_value_over_epochs_from_one():
     figure = figures.curves({"a": [3.0, 2.0], "b": [5.0, 4.0]}, [("A", "nats", ["a"]), ("Both", "nats", ["a", "b"])])
     assert [len(axes.lines) for axes in figure.axes] == [1, 2]
@@ -45,6 +71,21 @@ def test_snapshots_stand_in_the_order_of_training():
 def test_class_shares_are_shown_in_per_cent():
     heights = [bar.get_height() for bar in figures.class_shares([0.25, 0.75], "").axes[0].patches]
     assert heights == [25, 75]
+
+
+def test_scatter_puts_each_class_into_its_colour_in_every_panel():
+    labels = np.array([3, 0, 3])
+    first, second = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]), np.zeros((3, 2))
+    figure = figures.scatter({"first": first, "second": second}, labels)
+    assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
+    zeros, threes = figure.axes[0].collections
+    np.testing.assert_array_equal(zeros.get_offsets(), [[2, 3]])
+    np.testing.assert_array_equal(threes.get_offsets(), [[0, 1], [4, 5]])
+    colors = [[points.get_facecolor()[0, :3].tolist() for points in axes.collections] for axes in figure.axes]
+    assert colors[0] == colors[1] and colors[0][0] != colors[0][1]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "3"]
+    assert [handle.get_facecolor()[0, :3].tolist() for handle in legend.legend_handles] == colors[0]
 
 
 def test_png_is_a_picture_of_the_figure():

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "GAN": "tfgen.models.gan",
+    "ShallowAutoencoder": "tfgen.models.autoencoder",
     "VAE": "tfgen.models.vae",
     "generate": "tfgen.export",
     "run": "tfgen.experiment",

@@ -21,6 +21,7 @@ from tfgen.errors import InputError, RunError
 from tfgen.recipes import TFDS_NAMES
 
 PIXELS = 784
+CLASSES = 10
 # What TFDS's builders of all three sets hold. Another count is loaded too, but never compared with published numbers.
 FULL_COUNTS = (60_000, 10_000)
 SPLIT_SEED = 2013

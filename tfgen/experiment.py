@@ -28,7 +28,9 @@ from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
 EXPERIMENTS = {
+    "shallow-autoencoder": part_a.shallow_autoencoder,
     "stacked-autoencoder": part_a.stacked_autoencoder,
+    "clustering-autoencoder": part_a.clustering_autoencoder,
     "vae": part_b.vae,
     "vae-gaussian": part_b.vae_gaussian,
     "vae-2d": part_b.vae_2d,

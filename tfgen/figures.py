@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -13,11 +14,11 @@ def png(figure, dpi=120):
     return buffer.getvalue()
 
 
-def tile(images, columns):
-    """Returns `(n, 784)` images in [0, 1] as one array, row by row, with a pixel of white between neighbours."""
+def tile(images, columns, gap=1.0):
+    """Returns `(n, 784)` images as one array, row by row, with a pixel of `gap` (white) between neighbours."""
     images = np.asarray(images).reshape(-1, 28, 28)
     rows = -(-len(images) // columns)
-    padded = np.ones((rows * columns, 29, 29), np.float32)
+    padded = np.full((rows * columns, 29, 29), gap, np.float32)
     padded[: len(images), :28, :28] = images
     return padded.reshape(rows, columns, 29, 29).transpose(0, 2, 1, 3).reshape(rows * 29, columns * 29)[:-1, :-1]
 
@@ -44,6 +45,51 @@ def reconstructions(originals, reconstructed, title):
     axes = figure.add_subplot()
     _show(axes, tile(np.concatenate([originals, reconstructed]), columns=len(originals)))
     axes.set_title(f"{title}\nabove: test image; below: reconstruction", fontsize=10)
+    return figure
+
+
+def compared_reconstructions(originals, reconstructed, title):
+    """Returns originals above one row of reconstructions for each model.
+
+    Args:
+        originals: `(n, 784)` images in [0, 1].
+        reconstructed: dict from a model's name to its `(n, 784)` images in [0, 1].
+        title: heading.
+    """
+    rows = {"test image": originals, **reconstructed}
+    figure = Figure(figsize=(0.6 * len(originals) + 1.2, 0.6 * len(rows) + 0.4))
+    axes = figure.add_subplot()
+    axes.imshow(tile(np.concatenate([*rows.values()]), len(originals)), cmap="gray", vmin=0, vmax=1)
+    axes.set_yticks(14 + 29 * np.arange(len(rows)), labels=rows, fontsize=9)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def features(weights, title):
+    """Returns what hidden units answer to: each unit's weights as a picture of 28x28, one panel a model.
+
+    Every picture has a scale of its own, from minus to plus the 90th percentile of its weights' magnitudes, and 0 is
+    white. The largest would hide the rest: weights of pixels that are hardly ever lit grow unchecked.
+
+    Args:
+        weights: dict from a model's name to `(784, units)` weights, one column a unit.
+        title: heading.
+    """
+    figure = Figure(figsize=(3.6 * len(weights) + 0.6, 4.2), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    colors = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.5")
+    axes_row = figure.subplots(1, len(weights), squeeze=False)[0]
+    for axes, (name, columns) in zip(axes_row, weights.items(), strict=True):
+        pictures = (columns / np.maximum(np.percentile(np.abs(columns), 90, axis=0), 1e-12)).T
+        side = int(np.ceil(np.sqrt(len(pictures))))
+        shown = axes.imshow(tile(pictures, side, gap=np.nan), cmap=colors, vmin=-1, vmax=1, interpolation="nearest")
+        axes.set_title(name, fontsize=9)
+        axes.set_axis_off()
+    label = "weight / 90th percentile of the unit's |weights|"
+    figure.colorbar(shown, ax=axes_row, shrink=0.9, extend="both", label=label)
     return figure
 
 
@@ -93,19 +139,23 @@ def class_shares(shares, title):
 
 
 def scatter(panels, labels):
-    """Returns scatter plots of two-dimensional codes, side by side, one colour a class.
+    """Returns codes in the plane, one panel beside the other, each point in the colour of its class.
 
     Args:
-        panels: list of `(title, codes (n, 2))`.
-        labels: `(n,)` integers in 0..9.
+        panels: dict from a title to `(n, 2)` codes.
+        labels: `(n,)` integers, the classes of the points in every panel; the legend names them.
     """
-    figure = Figure(figsize=(5.6 * len(panels) + 0.6, 5), layout="constrained")
-    for axes, (title, codes) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for label in range(10):
-            chosen = codes[np.asarray(labels) == label]
-            axes.scatter(chosen[:, 0], chosen[:, 1], s=2, alpha=0.6, color=f"C{label}", label=str(label))
-        axes.set_title(title, fontsize=10)
-    axes.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure = Figure(figsize=(5.2 * len(panels) + 0.8, 5), layout="constrained")
+    classes = np.unique(labels)
+    axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, codes) in zip(axes_row, panels.items(), strict=True):
+        for label in classes:
+            x, y = codes[labels == label].T
+            axes.scatter(x, y, s=3, alpha=0.5, linewidths=0, color=f"C{label}", label=str(label), rasterized=True)
+        axes.set(title=title, xlabel="code 1", ylabel="code 2")
+    legend = figure.legend(*axes_row[0].get_legend_handles_labels(), loc="outside right center", markerscale=4)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
     return figure
 
 

@@ -33,6 +33,22 @@ LECTURE = {
 
 
 @dataclasses.dataclass(frozen=True)
+class ShallowAutoencoder:
+    """One network for each activation, with W' of its own and with W' = W^T; the first is the exported one.
+
+    The lecture names the activations and leaves the code's size open. Adam's rate falls to 0 along a cosine from a
+    value for each activation, chosen on the validation images after 15 epochs: among 1e-3 and 3e-3 for ReLU, and up to
+    3e-2 for sigmoid units, which at 1e-3 are still far from trained after 30 epochs.
+    """
+
+    epochs: int
+    code_dim: int = 64
+    activations: tuple = ("relu", "sigmoid")
+    batch_size: int = 128
+    learning_rates: tuple = (3e-3, 3e-2)
+
+
+@dataclasses.dataclass(frozen=True)
 class StackedAutoencoder:
     """The lecture fixes the widths only. Adam's rate falls to 0 along a cosine over the whole training."""
 
@@ -43,6 +59,25 @@ class StackedAutoencoder:
     batch_size: int = 128
     learning_rate: float = 1e-3
     pca_components: tuple = (30, 150)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusteringAutoencoder:
+    """The lecture fixes the widths only; the decoder mirrors the encoder. Adam's rate falls to 0 along a cosine.
+
+    Each entry of `code_dims` is a network of its own, the first being the lecture's. A wider code follows those hidden
+    layers that are wider still: 784-128-64-10 and 784-128-64-32. Behind the layer of 10, 32 units would hold no more
+    than 10.
+    """
+
+    epochs: int
+    hidden_units: tuple = (128, 64, 10)
+    code_dims: tuple = (2, 10, 32)
+    activation: str = "relu"
+    code_activation: str = "linear"
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    neighbors: tuple = (1, 10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +155,15 @@ class Recipe:
 
 
 RECIPES = {
+    "shallow-autoencoder": Recipe(
+        title="One hidden layer, ReLU or sigmoid, untied and tied weights, beside PCA with as many components",
+        lecture_items=("A2", "A3", "A4"),
+        presets={
+            "smoke": ShallowAutoencoder(epochs=1),
+            "quick": ShallowAutoencoder(epochs=30),
+            "paper": ShallowAutoencoder(epochs=200),
+        },
+    ),
     "stacked-autoencoder": Recipe(
         title="Stacked autoencoder 784-300-150-300-784, squared error, beside PCA with as many components",
         lecture_items=("A2", "A4", "A5"),
@@ -130,6 +174,15 @@ RECIPES = {
         },
         published={
             "pca_squared_error__30": Published(13.87, "Hinton & Salakhutdinov 2006, figure 2B"),
+        },
+    ),
+    "clustering-autoencoder": Recipe(
+        title="Autoencoder 784-128-64-10-2: the digits in the plane of its codes, beside PCA-2 and wider codes",
+        lecture_items=("A2", "A7"),
+        presets={
+            "smoke": ClusteringAutoencoder(epochs=1),
+            "quick": ClusteringAutoencoder(epochs=40),
+            "paper": ClusteringAutoencoder(epochs=200),
         },
     ),
     "vae": Recipe(

@@ -8,7 +8,12 @@ from tfgen.recipes import RECIPES
 
 
 def _number(value):
-    return "not finite" if value is None else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+    if value is None:
+        return "not finite"
+    if abs(value) < 1:
+        return f"{value:.4g}"
+    # Only a count of something is whole and this large.
+    return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.2f}"
 
 
 def rows(results):

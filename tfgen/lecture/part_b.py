@@ -111,7 +111,7 @@ def vae_2d(run):
     run.figure("manifold", figures.image_grid(model.decode(z), side, "VAE: decoded prior quantiles of two latents"))
     z_mean, _ = model.encoder.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
     title = "VAE: posterior means of the test images"
-    run.figure("latents", figures.scatter([(title, z_mean)], run.data.test.labels))
+    run.figure("latents", figures.scatter({title: z_mean}, run.data.test.labels))
     run.export(model, model.endpoints())
 
 

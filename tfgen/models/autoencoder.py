@@ -44,18 +44,85 @@ def stacked_autoencoder(hidden_units=(300, 150, 300), input_dim=784, activation=
     return keras.Model(image, decoder(encoder(image)), name="stacked_autoencoder")
 
 
+@keras.saving.register_keras_serializable("tfgen")
+class ShallowAutoencoder(keras.Model):
+    """One hidden layer: h = s(W x + b), x' = s'(W' h + b'), with W' = W^T if `tied`, else a matrix of its own.
+
+    `kernel` is W transposed, as Keras stores matrices: its columns, the rows of W, are the features that the hidden
+    units answer to. Compile and fit it on `(images, images)` with `losses.squared_error`.
+
+    Args:
+        code_dim: p, the number of hidden units.
+        input_dim: d, the number of pixels.
+        activation: s; "linear" makes the code a projection.
+        output_activation: s'; the default, a sigmoid, suits pixels in [0, 1].
+        tied: whether the decoder's matrix is the encoder's, transposed.
+
+    Source: lecture A3.
+    """
+
+    def __init__(
+        self, code_dim=64, input_dim=784, activation="relu", output_activation="sigmoid", tied=False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.code_dim = code_dim
+        self.input_dim = input_dim
+        self.activation = activation
+        self.output_activation = output_activation
+        self.tied = tied
+
+        self.kernel = self.add_weight((input_dim, code_dim), "glorot_uniform", name="kernel")
+        self.bias = self.add_weight((code_dim,), "zeros", name="bias")
+        if not tied:
+            self.decoder_kernel = self.add_weight((code_dim, input_dim), "glorot_uniform", name="decoder_kernel")
+        self.decoder_bias = self.add_weight((input_dim,), "zeros", name="decoder_bias")
+        # Its weights exist from the start: without this Keras takes the model for unbuilt on loading and drops the
+        # optimizer's state.
+        self.built = True
+
+    def encode(self, x):
+        """Returns h = s(W x + b): codes `(batch, code_dim)` of images `(batch, input_dim)`."""
+        return keras.activations.get(self.activation)(tf.matmul(x, self.kernel) + self.bias)
+
+    def decode(self, h):
+        """Returns x' = s'(W' h + b'): images `(batch, input_dim)` from codes `(batch, code_dim)`."""
+        kernel = tf.transpose(self.kernel) if self.tied else self.decoder_kernel
+        return keras.activations.get(self.output_activation)(tf.matmul(h, kernel) + self.decoder_bias)
+
+    def call(self, x):
+        return self.decode(self.encode(x))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "code_dim": self.code_dim,
+            "input_dim": self.input_dim,
+            "activation": self.activation,
+            "output_activation": self.output_activation,
+            "tied": self.tied,
+        }
+
+    def endpoints(self):
+        """Returns what the SavedModel offers: the same signatures as `endpoints(model)` below."""
+        return _signatures(self.encode, self.decode, self.input_dim, self.code_dim)
+
+
 def endpoints(model):
-    """Returns what a SavedModel of an autoencoder offers: signature name -> (function, input specs).
+    """Returns what a SavedModel of a stacked autoencoder offers: signature name -> (function, input specs).
 
     `reconstruct` image -> reconstruction (also the default), `encode` image -> code, `decode` code -> image.
     """
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
-    image = tf.TensorSpec((None, encoder.input_shape[-1]), tf.float32, name="image")
-    code = tf.TensorSpec((None, decoder.input_shape[-1]), tf.float32, name="code")
-    reconstruct = (lambda image: {"reconstruction": decoder(encoder(image))}, [image])
+    return _signatures(encoder, decoder, encoder.input_shape[-1], decoder.input_shape[-1])
+
+
+def _signatures(encode, decode, input_dim, code_dim):
+    image = tf.TensorSpec((None, input_dim), tf.float32, name="image")
+    code = tf.TensorSpec((None, code_dim), tf.float32, name="code")
+    reconstruct = (lambda image: {"reconstruction": decode(encode(image))}, [image])
     return {
         "serving_default": reconstruct,
         "reconstruct": reconstruct,
-        "encode": (lambda image: {"code": encoder(image)}, [image]),
-        "decode": (lambda code: {"image": decoder(code)}, [code]),
+        "encode": (lambda image: {"code": encode(image)}, [image]),
+        "decode": (lambda code: {"image": decode(code)}, [code]),
     }

@@ -1,0 +1,35 @@
+"""How well k-means finds the classes among codes, without their labels."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.metrics import confusion_matrix
+
+
+def kmeans(codes, clusters, seed):
+    """Returns the cluster of each code, `(n,)` integers: the tightest of ten runs of k-means.
+
+    Args:
+        codes: `(n, dim)` float.
+        clusters: number of clusters.
+        seed: int >= 0, decides the ten initial sets of centres.
+    """
+    return KMeans(clusters, n_init=10, random_state=seed).fit_predict(codes)
+
+
+def clustering_accuracy(labels, clusters):
+    """Returns the share of examples in the cluster that stands for their class, under the best one-to-one matching.
+
+    Two clusters cannot stand for the same class: that would be purity, which rises with the number of clusters.
+
+    Args:
+        labels: `(n,)` integers, the classes.
+        clusters: `(n,)` integers, the clusters; their numbers mean nothing.
+
+    Returns:
+        float in [0, 1].
+
+    Source: the measure that DEC-keras (XifengGuo) reports as `acc`, in its metrics.py.
+    """
+    counts = confusion_matrix(labels, clusters)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / np.size(labels))

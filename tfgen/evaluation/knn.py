@@ -1,0 +1,21 @@
+"""How well neighbours in code space share a digit."""
+
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+
+
+def knn_error(train_codes, train_labels, test_codes, test_labels, neighbors):
+    """Returns the share of test codes that the vote of their nearest training codes puts into a wrong class.
+
+    Args:
+        train_codes: `(n, dim)` float.
+        train_labels: `(n,)` integers.
+        test_codes: `(m, dim)` float.
+        test_labels: `(m,)` integers.
+        neighbors: k, the number of nearest training codes that vote, at Euclidean distance.
+
+    Returns:
+        float in [0, 1].
+    """
+    classifier = KNeighborsClassifier(neighbors).fit(train_codes, train_labels)
+    return float(np.mean(classifier.predict(test_codes) != test_labels))
