@@ -23,7 +23,7 @@ from tfgen import export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
 from tfgen.files import write_atomically
-from tfgen.lecture import part_a, part_b, part_d
+from tfgen.lecture import part_a, part_b, part_c, part_d
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
@@ -31,6 +31,7 @@ EXPERIMENTS = {
     "stacked-autoencoder": part_a.stacked_autoencoder,
     "vae": part_b.vae,
     "gan": part_d.gan,
+    "discriminative-vs-generative": part_c.discriminative_vs_generative,
 }
 
 

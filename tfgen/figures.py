@@ -142,7 +142,7 @@ def decision_boundaries(points, classes, grid, scores, densities):
         right.contour(*grid, density, levels=density.max() * np.exp([-8, -4.5, -2, -0.5]), colors=color, linewidths=1)
     right.contour(*grid, densities[1] - densities[0], levels=[0], colors="black")
     right.plot([], [], color="black", label="p(x, 0) = p(x, 1)")
-    right.set_title("Generative: contours of p(x, y); the boundary follows by Bayes' rule", fontsize=10)
+    right.set_title("Generative: contours of p(x, y), and the boundary by Bayes' rule", fontsize=10)
     for axes in (left, right):
         axes.legend(fontsize=8, loc="upper left")
     return figure

@@ -81,6 +81,39 @@ class GAN:
 
 
 @dataclasses.dataclass(frozen=True)
+class DiscriminativeVsGenerative:
+    """C2's models, all on the same labelled images, and the autoencoder of A5, trained on all without their labels.
+
+    What stands below the autoencoder was chosen by the error on MNIST's validation images, among a few values.
+
+    Attributes:
+        num_train: number of labelled training images, or all where the set has fewer.
+        neighbors: of k nearest neighbours.
+        tree_leaf: least number of training images in a leaf of the decision tree.
+        maximum_entropy_c, svm_c: inverse strength of regularisation; the support vector machine has an RBF kernel.
+        mixture_components: Gaussians of full covariance a class, on the leading `mixture_pca` principal components,
+            with `mixture_floor` added to every variance.
+        smoothing: pseudo-count of the Bernoulli naive Bayes and of the Markov chain.
+    """
+
+    epochs: int
+    num_train: int
+    hidden_units: tuple = (300, 150, 300)
+    activation: str = "relu"
+    code_activation: str = "linear"
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    neighbors: int = 3
+    tree_leaf: int = 3
+    maximum_entropy_c: float = 0.1
+    svm_c: float = 10.0
+    mixture_components: int = 4
+    mixture_pca: int = 50
+    mixture_floor: float = 0.1
+    smoothing: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Published:
     """A number that a paper reports for a metric of ours, on MNIST, and where it stands."""
 
@@ -130,6 +163,16 @@ RECIPES = {
             "smoke": GAN(epochs=1, num_samples=1_000, classifier_epochs=1),
             "quick": GAN(epochs=150),
             "paper": GAN(epochs=150, discriminator_learning_rate=1e-3, learning_rate_decay=False),
+        },
+    ),
+    # Last, since its picture of samples has rows of the VAE's and the GAN's finished runs.
+    "discriminative-vs-generative": Recipe(
+        title="Discriminative and generative classifiers: boundaries, tables, errors on pixels and codes, samples",
+        lecture_items=("C1", "C2", "C3", "C4"),
+        presets={
+            "smoke": DiscriminativeVsGenerative(epochs=1, num_train=1_000),
+            "quick": DiscriminativeVsGenerative(epochs=10, num_train=10_000),
+            "paper": DiscriminativeVsGenerative(epochs=40, num_train=50_000),
         },
     ),
 }
