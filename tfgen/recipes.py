@@ -85,8 +85,8 @@ class DiscriminativeVsGenerative:
     """C2's models, all on the same labelled images, and the autoencoder of A5, trained on all without their labels.
 
     The classifiers' settings were compared on MNIST's validation images, never on test, two to four values each:
-    maximum entropy, the support vector machine and the mixtures have the best, k and the tree customary values at most
-    half a percentage point above it.
+    maximum entropy, the support vector machine and the mixtures have the best on pixels, the rest customary values
+    at most half a percentage point above it.
 
     Attributes:
         num_train: number of labelled training images, or all where the set has fewer.
