@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import math
+import types
 
 import keras
 import numpy as np
 import pytest
 
-from tfgen import cli, datasets, experiment, report
+from tfgen import cli, datasets, experiment, export, report
 from tfgen.errors import InputError, RunError
-from tfgen.lecture import part_d
+from tfgen.lecture import part_c, part_d
 from tfgen.recipes import LECTURE, RECIPES
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
@@ -130,6 +131,59 @@ def test_the_vae_s_terms_add_up_and_the_kl_divergence_is_that_of_its_encoder(run
     mean, log_var = (posterior[name].numpy().astype(np.float64) for name in ("z_mean", "z_log_var"))
     expected = 0.5 * np.mean(np.sum(mean**2 + np.exp(log_var) - log_var - 1, axis=1))
     assert metrics["test_kl_divergence"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_classifiers_errors_on_pixels_and_on_the_saved_encoder_s_code(runs, digits):
+    """Nearest neighbours by brute force, Gaussian naive Bayes by its formula, both recomputed in float64."""
+    import tensorflow as tf
+
+    directory, results = runs
+    metrics = results["discriminative-vs-generative"]["metrics"]
+    model = tf.saved_model.load(str(directory / "discriminative-vs-generative" / "saved_model"))
+    labels = digits.train.labels[:1000]
+    pixels = [split.images / 255.0 for split in (digits.train, digits.test)]
+    code = [model.signatures["encode"](image=tf.constant(x, tf.float32))["code"].numpy() for x in pixels]
+    for suffix, (train, test) in {"": pixels, "_code": code}.items():
+        train, test = train[:1000].astype(np.float64), test.astype(np.float64)
+        distances = (test**2).sum(1)[:, None] - 2 * test @ train.T + (train**2).sum(1)
+        votes = np.eye(10)[labels[np.argsort(distances, axis=1)[:, :3]]].sum(axis=1)
+        wrong = np.argmax(votes, axis=1) != digits.test.labels
+        metric = metrics[f"test_error__knn{suffix}"]
+        # A distance that rounds to another neighbour may cost an image.
+        assert metric["value"] == pytest.approx(wrong.mean(), abs=1.1 / 297)
+        assert (metric["split"], metric["n"]) == ("test", 297) and "1,000 training images" in metric["unit"]
+
+    scores = []
+    for x in (train[labels == y] for y in range(10)):
+        log_density = -0.5 * np.sum(np.log(x.var(axis=0)) + (test - x.mean(axis=0)) ** 2 / x.var(axis=0), axis=1)
+        scores.append(np.log(len(x) / 1000) + log_density)
+    wrong = np.argmax(scores, axis=0) != digits.test.labels
+    assert metrics["test_error__naive_bayes_code"]["value"] == pytest.approx(wrong.mean(), abs=1.1 / 297)
+
+    errors = {name for name in metrics if name.startswith("test_error__")}
+    pixel_names = {f"test_error__{name}" for name in part_c.MODELS}
+    assert errors == pixel_names | {f"{name}_code" for name in pixel_names - {"test_error__markov_chain"}}
+    # Chance is 0.9; the weakest of them, the tree, errs on a quarter.
+    assert all(0 < metrics[name]["value"] < 0.4 for name in errors)
+
+
+def test_samples_of_the_vae_and_the_gan_stand_beside_those_of_the_classifiers(runs, digits, tmp_path):
+    directory, _ = runs
+
+    def samples(directory, dataset="digits", preset="smoke"):
+        run = types.SimpleNamespace(
+            directory=directory / "discriminative-vs-generative",
+            data=dataclasses.replace(digits, name=dataset),
+            request={"preset": preset},
+            seed=0,
+        )
+        return part_c._samples_of_other_runs(run)
+
+    found = samples(directory)
+    assert list(found) == ["vae", "gan"]
+    for name, images in found.items():
+        np.testing.assert_array_equal(images, export.generate(directory / name / "saved_model", 10, 0))
+    assert samples(tmp_path) == samples(directory, dataset="mnist") == samples(directory, preset="quick") == {}
 
 
 def test_published_values_stand_beside_ours_on_mnist_only(digits):

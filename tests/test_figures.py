@@ -93,3 +93,50 @@ def test_png_is_a_picture_of_the_figure():
     light = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.ones((4, 784)), 2))))
     assert dark.shape == light.shape and dark.shape[2] == 4
     assert dark[..., :3].mean() < 0.5 < light[..., :3].mean()
+
+
+def test_tables_have_x_down_and_y_across():
+    cells = {(1, "a"): 0.5, (1, "b"): 0, (2, "a"): None, (2, "b"): 0.25}
+    figure = figures.probability_tables([("left", cells), ("right", cells)], "")
+    assert [axes.get_title() for axes in figure.axes] == ["left", "right"]
+    (table,) = figure.axes[1].tables
+    shown = [[table[row, column].get_text().get_text() for column in range(2)] for row in range(3)]
+    assert shown == [["y = a", "y = b"], ["0.5", "0"], ["None", "0.25"]]
+    assert [table[row, -1].get_text().get_text() for row in (1, 2)] == ["x = 1", "x = 2"]
+
+
+def test_boundaries_run_where_scores_and_densities_cross():
+    grid = np.linspace(-2, 2, 41), np.linspace(-1, 1, 21)
+    h, v = np.meshgrid(*grid)
+    densities = np.exp(-np.stack([(h + 1) ** 2 + v**2, (h - 0.5) ** 2 + v**2]))
+    points, classes = np.array([[-1.0, 0.0], [0.5, 0.0], [0.6, 0.1]]), np.array([0, 1, 1])
+    figure = figures.decision_boundaries(points, classes, grid, {"model": v - 0.3}, densities)
+    left, right = figure.axes
+    drawn = [contours for axes in (left, right) for contours in axes.collections if hasattr(contours, "levels")]
+    level = drawn[0].get_paths()[0].vertices
+    np.testing.assert_allclose(level[:, 1], 0.3)
+    # (h + 1)^2 = (h - 0.5)^2 at h = -1/4; the differences are not linear between grid points.
+    middle = drawn[-1].get_paths()[0].vertices
+    np.testing.assert_allclose(middle[:, 0], -0.25, atol=0.02)
+    assert [len(dots.get_offsets()) for dots in left.collections[:2]] == [1, 2]
+    assert {text.get_text() for text in left.get_legend().get_texts()} == {"class 0", "class 1", "model"}
+
+
+def test_bars_stand_with_their_rows_and_leave_out_what_is_missing():
+    figure = figures.grouped_bars({"a": {"one": 3.0, "two": 4.0}, "b": {"one": 5.0}}, "", "%")
+    axes = figure.axes[0]
+    assert [[bar.get_width() for bar in series] for series in axes.containers] == [[3, 5], [4]]
+    assert [text.get_text() for text in axes.texts] == ["3.0", "5.0", "4.0"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    for row, tick in enumerate(axes.get_yticks()):
+        bars = [bar for series in axes.containers for bar in series if round(bar.get_y() + bar.get_height() / 2) == row]
+        assert min(bar.get_y() for bar in bars) < tick < max(bar.get_y() for bar in bars) + 0.4
+
+
+def test_rows_of_images_stand_beside_their_names():
+    figure = figures.rows_of_images({"dark": np.zeros((3, 784)), "light": np.ones((3, 784))}, "")
+    axes = figure.axes[0]
+    shown = axes.images[0].get_array()
+    assert shown.shape == (2 * 29 - 1, 3 * 29 - 1)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["dark", "light"]
+    assert [shown[int(tick), 14] for tick in axes.get_yticks()] == [0, 1]

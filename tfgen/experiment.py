@@ -23,7 +23,7 @@ from tfgen import export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
 from tfgen.files import write_atomically
-from tfgen.lecture import part_a, part_b, part_d
+from tfgen.lecture import part_a, part_b, part_c, part_d
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
@@ -35,6 +35,7 @@ EXPERIMENTS = {
     "vae-gaussian": part_b.vae_gaussian,
     "vae-2d": part_b.vae_2d,
     "gan": part_d.gan,
+    "discriminative-vs-generative": part_c.discriminative_vs_generative,
 }
 
 

@@ -176,3 +176,106 @@ def bound(z_means, elbo, gap, log_likelihood):
     axes.set(xlabel="mean of q(z|x)", ylabel="nats", title="log p(x) = ELBO + KL(q || p(z|x)), linear-Gaussian model")
     axes.legend()
     return figure
+
+
+def probability_tables(tables, title):
+    """Returns tables of probabilities, one beside the other.
+
+    Args:
+        tables: list of `(heading, cells)`; the cells are a dict from `(x, y)` to what is to stand there, and the
+            rows are the x and the columns the y.
+        title: heading of the whole.
+    """
+    figure = Figure(figsize=(3.2 * len(tables), 1.9), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axes, (heading, cells) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
+        xs, ys = (list(dict.fromkeys(values)) for values in zip(*cells, strict=True))
+        table = axes.table(
+            [[str(cells[x, y]) for y in ys] for x in xs],
+            rowLabels=[f"x = {x}" for x in xs],
+            colLabels=[f"y = {y}" for y in ys],
+            cellLoc="center",
+            bbox=(0.2, 0.1, 0.8, 0.8),
+        )
+        table.set_fontsize(10)
+        axes.set_title(heading, fontsize=10)
+        axes.set_axis_off()
+    return figure
+
+
+def decision_boundaries(points, classes, grid, scores, densities):
+    """Returns two classes of points: left the boundaries alone, right the densities that a boundary follows from.
+
+    Args:
+        points: `(n, 2)` float.
+        classes: `(n,)`, each 0 or 1.
+        grid: `(horizontal, vertical)`, two 1-D arrays of coordinates; all else is given on their `(v, h)` mesh.
+        scores: dict from a discriminative model's name, two at most, to `(v, h)` values, 0 on its boundary.
+        densities: `(2, v, h)`: p(x, y) for y = 0 and 1.
+    """
+    colors = ("tab:blue", "tab:orange")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes in (left, right):
+        for y, color in enumerate(colors):
+            axes.scatter(*points[classes == y].T, s=9, color=color, alpha=0.6, linewidths=0, label=f"class {y}")
+        axes.set(xlabel="$x_1$", ylabel="$x_2$")
+    for (name, values), style in zip(scores.items(), ("solid", "dashed")[: len(scores)], strict=True):
+        left.contour(*grid, values, levels=[0], colors="black", linestyles=style)
+        left.plot([], [], color="black", linestyle=style, label=name)
+    left.set_title("Discriminative: only where p(y|x) changes sides", fontsize=10)
+    for density, color in zip(densities, colors, strict=True):
+        right.contour(*grid, density, levels=density.max() * np.exp([-8, -4.5, -2, -0.5]), colors=color, linewidths=1)
+    right.contour(*grid, densities[1] - densities[0], levels=[0], colors="black")
+    right.plot([], [], color="black", label="p(x, 0) = p(x, 1)")
+    right.set_title("Generative: contours of p(x, y), and the boundary by Bayes' rule", fontsize=10)
+    for axes in (left, right):
+        axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def grouped_bars(groups, title, unit):
+    """Returns horizontal bars with their values, several series side by side.
+
+    Args:
+        groups: dict from a row's label to a dict from a series' name to its value; a row may lack a series.
+        title: heading.
+        unit: what the values are.
+    """
+    names = list(dict.fromkeys(name for values in groups.values() for name in values))
+    figure = Figure(figsize=(7, 0.5 * len(groups) + 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    height = 0.8 / len(names)
+    for i, name in enumerate(names):
+        rows = {row + i * height: values[name] for row, values in enumerate(groups.values()) if name in values}
+        axes.bar_label(
+            axes.barh(list(rows), list(rows.values()), height, label=name), fmt="%.1f", fontsize=7, padding=2
+        )
+    axes.set_yticks(np.arange(len(groups)) + 0.4 - height / 2, list(groups))
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(unit)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def rows_of_images(rows, title):
+    """Returns rows of images, each with its name at the left.
+
+    Args:
+        rows: dict from a row's name to `(columns, 784)` images in [0, 1]; all rows are equally long.
+        title: heading.
+    """
+    columns = len(next(iter(rows.values())))
+    figure = Figure(figsize=(0.6 * columns + 1.4, 0.6 * len(rows) + 0.6))
+    axes = figure.add_subplot()
+    axes.imshow(
+        tile(np.concatenate(list(rows.values())), columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+    )
+    axes.set_yticks(14 + 29 * np.arange(len(rows)), list(rows), fontsize=9)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=10)
+    return figure
