@@ -206,6 +206,13 @@ def test_endpoints_agree_with_each_other_and_images_with_their_seeds():
     np.testing.assert_allclose(judged["probability"], 1 / (1 + np.exp(-judged["logit"].numpy())), rtol=1e-5)
 
 
+def test_an_uncompiled_model_can_be_saved(tmp_path):
+    model = GAN(8, (16,), (16,))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert equal(weights(model), weights(loaded)) and not loaded.compiled
+
+
 def test_the_names_of_the_losses_are_true():
     """Non-saturating is -log D(G(z)), minimax log(1 - D(G(z))): at D(G(z)) = 1/4, log 4 and log 3/4."""
     logit = tf.constant([[-np.log(3.0)]], tf.float32)

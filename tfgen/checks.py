@@ -1,5 +1,6 @@
 """Whether what a user asks for can be done, found out before TensorFlow is loaded or anything is written."""
 
+import os
 import pathlib
 
 from tfgen import recipes
@@ -12,6 +13,10 @@ def check_data(dataset, data_dir):
         raise InputError(f"unknown dataset {dataset!r}; choose one of {', '.join(recipes.DATASETS)}")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise InputError(f"the data directory {str(data_dir)!r} is not a directory; make it or name another")
+    # The one that is named by the environment need not exist: the set is then not prepared.
+    directory = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR", "."))
+    if directory.exists() and not (directory.is_dir() and os.access(directory, os.R_OK | os.X_OK)):
+        raise InputError(f"the data directory {str(directory)!r} is no directory that can be read; name another")
 
 
 def check_run(names, preset, output_dir, seed, epochs, resume):

@@ -163,6 +163,8 @@ class GAN(keras.Model):
         }
 
     def get_compile_config(self):
+        if not self.compiled:
+            return {}
         return {
             "generator_optimizer": keras.optimizers.serialize(self.generator_optimizer),
             "discriminator_optimizer": keras.optimizers.serialize(self.discriminator_optimizer),
