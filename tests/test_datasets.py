@@ -24,6 +24,11 @@ from tfgen.errors import InputError, RunError
 SEED = stateless_seed(5, Draw.BINARIZE)
 TRAIN, TEST = 120, 30
 VERSION = "mnist/3.0.1"
+# The published numbers of images of each digit.
+LABEL_COUNTS = {
+    "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+}
 REMEDIES = ("--data-dir", "data import --from", "--dataset digits")
 
 
@@ -324,10 +329,46 @@ def test_load_holds_out_a_sixth_for_validation_and_keeps_test_as_it_is(prepared)
     np.testing.assert_array_equal(data.validation.images, again.validation.images)
 
 
+def test_mnist_is_known_by_its_labels_and_not_by_the_names_of_its_files():
+    train, test = (np.repeat(np.arange(10), LABEL_COUNTS[split]) for split in ("train", "test"))
+    assert (len(train), len(test)) == (60_000, 10_000)
+    assert datasets.is_mnist(train[::-1], test)
+    # Fashion-MNIST and KMNIST have as many images of each class, under the same names of files.
+    assert not datasets.is_mnist(np.repeat(np.arange(10), 6000), np.repeat(np.arange(10), 1000))
+    assert not datasets.is_mnist(train[:-1], test) and not datasets.is_mnist(train, np.maximum(test, 1))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"images": np.zeros((20, 784), np.float32)}, "uint8 .* got float32"),
+        ({"images": np.zeros((20, 28, 28), np.uint8)}, r"got uint8 \(20, 28, 28\)"),
+        ({"labels": np.zeros(19, np.int64)}, r"shape \(20,\).* got \(19,\)"),
+        ({"batch_size": 0}, "at least 1 .* got 0"),
+        ({"seed": -1}, "at least 0.* -1"),
+    ],
+)
+def test_the_stream_refuses_what_it_would_silently_train_on(wrong, message):
+    arguments = {"images": np.zeros((20, 784), np.uint8), "batch_size": 5, "seed": 0, **wrong}
+    with pytest.raises(ValueError, match=message):
+        datasets.training_batches(**arguments)
+
+
+def test_the_two_fixed_binarisations_are_independent_draws_of_the_same_pixels():
+    images = np.full((50, 784), 51, np.uint8)
+    a, b = (datasets.fixed_binarization(images, number).numpy() for number in (0, 1))
+    np.testing.assert_array_equal(a, datasets.fixed_binarization(images).numpy())
+    # 39,200 pixels lit with p = 0.2: each set's share, and the share lit in both, within five standard errors.
+    for share, p in ((a.mean(), 0.2), (b.mean(), 0.2), ((a * b).mean(), 0.04)):
+        assert abs(share - p) < 5 * np.sqrt(p * (1 - p) / a.size)
+
+
 def test_only_the_whole_of_mnist_is_comparable(prepared, tmp_path, monkeypatch):
     assert not datasets.load("mnist", prepared).comparable
     datasets.prepare("kmnist", small_splits(), tmp_path)
-    monkeypatch.setattr(datasets, "FULL_COUNTS", (TRAIN, TEST))
+    counts = [tuple(np.bincount(labels, minlength=10)) for _, labels in small_splits().values()]
+    monkeypatch.setattr(datasets, "MNIST_TRAIN_COUNTS", counts[0])
+    monkeypatch.setattr(datasets, "MNIST_TEST_COUNTS", counts[1])
     assert datasets.load("mnist", prepared).comparable
     assert not datasets.load("kmnist", tmp_path).comparable
     assert not datasets.digits().comparable

@@ -11,6 +11,7 @@ from tfgen.distributions import (
     kl_divergence,
     normal_log_prob,
     sample_normal,
+    serving_seed,
     stateless_normal,
     stateless_seed,
     stateless_uniform,
@@ -179,7 +180,10 @@ def test_sample_normal_is_finite_at_extreme_variances():
 
 def test_seeds_differ_for_every_run_purpose_and_counter():
     keys = list(itertools.product((*range(20), 2**31 - 1), Draw, range(3)))
-    assert len({tuple(stateless_seed(*key).numpy()) for key in keys}) == len(keys)
+    seeds = {tuple(stateless_seed(*key).numpy()) for key in keys}
+    served = {tuple(serving_seed(seed).numpy()) for seed in (*range(-5, 400), 2**62)}
+    assert len(seeds) == len(keys) and len(served) == 406
+    assert not seeds & served
 
 
 @compiled_or_not

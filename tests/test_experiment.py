@@ -1,15 +1,20 @@
 """Whole runs, on the embedded digits: files, numbers, resuming, and what a mistake leaves behind."""
 
 import dataclasses
+import importlib.util
 import json
 import math
+import pathlib
+import shutil
 import types
 
 import keras
+import matplotlib.image
 import numpy as np
 import pytest
 
 from tfgen import cli, datasets, experiment, export, report
+from tfgen.distributions import Draw, stateless_seed
 from tfgen.errors import InputError, RunError
 from tfgen.lecture import part_c, part_d
 from tfgen.recipes import LECTURE, RECIPES
@@ -26,10 +31,38 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def runs(digits, tmp_path_factory):
+def seen():
+    """From each recipe to what `training_batches` and `fit` were called with in its run."""
+    return {name: ([], []) for name in RECIPES}
+
+
+@pytest.fixture(scope="module")
+def runs(digits, seen, tmp_path_factory):
     """One smoke run of every recipe: directory and results."""
-    directory = tmp_path_factory.mktemp("runs")
-    return directory, {name: experiment.run(name, digits, "smoke", directory) for name in RECIPES}
+    directory, results = tmp_path_factory.mktemp("runs"), {}
+    original_stream, original_fit = datasets.training_batches, keras.Model.fit
+    for name in RECIPES:
+        streams, validations = seen[name]
+
+        def stream(images, batch_size, seed, streams=streams, **options):
+            streams.append((images, seed, options))
+            return original_stream(images, batch_size, seed, **options)
+
+        def fit(self, *args, validations=validations, **kwargs):
+            validations.append(np.asarray(kwargs["validation_data"][0]))
+            return original_fit(self, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(datasets, "training_batches", stream)
+            patch.setattr(keras.Model, "fit", fit)
+            results[name] = experiment.run(name, digits, "smoke", directory)
+    return directory, results
+
+
+@pytest.fixture(scope="module")
+def stored(runs):
+    """Function from a recipe and the name of one of its models to the checkpoint."""
+    return lambda recipe, name="model": keras.models.load_model(runs[0] / recipe / "checkpoints" / f"{name}.keras")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -44,6 +77,7 @@ def test_a_run_leaves_its_files_and_results(runs, name):
     assert written["config"]["epochs"] == RECIPES[name].presets["smoke"].epochs
     assert 0 < written["seconds"] < 600
     assert not list((directory / name).rglob(".*"))
+    assert written["deterministic"] is False
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -67,6 +101,91 @@ def test_the_autoencoder_s_error_is_that_of_its_saved_reconstructions(runs, digi
     metric = results["stacked-autoencoder"]["metrics"]["test_squared_error"]
     assert metric["value"] == pytest.approx(expected, rel=1e-5)
     assert (metric["split"], metric["n"]) == ("test", 297)
+
+
+def test_the_pca_errors_are_those_of_a_singular_value_decomposition_of_all_training_images(runs, digits):
+    train = np.concatenate([digits.train.images, digits.validation.images]) / 255.0
+    test = digits.test.images / 255.0 - train.mean(axis=0)
+    _, _, components = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)
+    for k in (30, 150):
+        residual = test - test @ components[:k].T @ components[:k]
+        metric = runs[1]["stacked-autoencoder"]["metrics"][f"pca_squared_error__{k}"]
+        assert metric["value"] == pytest.approx(np.mean(np.sum(residual**2, axis=1)), rel=1e-5)
+
+
+def test_the_shares_of_the_digits_are_the_classifier_s_verdict_on_samples_of_the_generator(runs, digits, stored):
+    metrics = runs[1]["gan"]["metrics"]
+    gan, classifier = stored("gan"), stored("gan", "classifier")
+    z = gan.sample_noise((1000, 100), stateless_seed(0, Draw.SAMPLE, 1))
+    verdicts = np.argmax(classifier(gan.generator(z)), axis=1)
+    shares = np.bincount(verdicts, minlength=10) / 1000
+    assert metrics["rarest_class_share"]["value"] == pytest.approx(shares.min(), abs=2e-3)
+    wrong = np.argmax(classifier(digits.test.images / np.float32(255)), axis=1) != digits.test.labels
+    assert metrics["test_error__classifier"]["value"] == pytest.approx(wrong.mean(), abs=1.1 / 297)
+    # A classifier that had not learnt would err on nine images in ten.
+    assert wrong.mean() < 0.3
+
+
+def test_models_are_what_the_recipes_say(stored):
+    for name in ("vae", "vae-2d", "vae-gaussian"):
+        config, model = RECIPES[name].presets["smoke"], stored(name)
+        assert (model.latent_dim, model.activation) == (config.latent_dim, config.activation)
+        assert tuple(model.hidden_units) == config.hidden_units
+        assert model.optimizer.learning_rate == pytest.approx(0, abs=1e-9)  # the cosine's end
+        assert _first_rate(model.optimizer) == config.learning_rate
+    assert stored("vae-gaussian").min_variance == RECIPES["vae-gaussian"].presets["smoke"].min_variance
+    config, model = RECIPES["gan"].presets["smoke"], stored("gan")
+    for field in ("noise", "noise_dim", "generator_loss", "discriminator_steps"):
+        assert getattr(model, field) == getattr(config, field)
+    assert _first_rate(model.generator_optimizer) == config.generator_learning_rate == 1e-3
+    assert _first_rate(model.discriminator_optimizer) == config.discriminator_learning_rate == 5e-4
+    widths = [layer.units for layer in stored("stacked-autoencoder").get_layer("encoder").layers[1:]]
+    assert widths == [300, 150]
+
+
+def _first_rate(optimizer):
+    return optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_models_are_trained_on_training_images_binarised_or_not_and_judged_on_validation(name, runs, seen, digits):
+    streams, validations = seen[name]
+    assert streams and validations
+    binary = name in ("vae", "vae-2d")
+    for images, seed, options in streams:
+        assert images is digits.train.images
+        assert (seed, options.get("binarized", False)) == (0, binary)
+    scaled = digits.validation.images / np.float32(255)
+    for images in validations:
+        assert images.shape == scaled.shape
+        if binary:
+            assert set(np.unique(images)) == {0, 1} and abs(images.mean() - scaled.mean()) < 0.01
+        else:
+            np.testing.assert_allclose(images, scaled, atol=1e-6)
+
+
+def test_models_of_equal_shape_in_a_run_begin_with_weights_of_their_own(digits, tmp_path, monkeypatch):
+    built = {}
+
+    def first_epoch(self, *args, **kwargs):
+        built[len(built)] = [np.copy(weight) for weight in self.get_weights()]
+        raise Killed
+
+    monkeypatch.setattr(keras.Model, "fit", first_epoch)
+    run = experiment.Run(
+        tmp_path, RECIPES["vae"], RECIPES["vae"].presets["smoke"], digits, {"seed": 0, "deterministic": False}, False
+    )
+
+    def build():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        model.compile("sgd")
+        return model
+
+    for name in (None, "second", None):
+        with pytest.raises(Killed):
+            run.fit(build, lambda first_step: None, 100, None, name=name)
+    assert np.any(built[0][0] != built[1][0])
+    np.testing.assert_array_equal(built[0][0], built[2][0])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +338,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(name, 
     assert not (tmp_path / "parts" / name / "results.json").exists()
     with pytest.raises(InputError, match="unfinished run; add --resume"):
         experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3)
-    with pytest.raises(InputError, match=r"started with another seed \(seed 0\)"):
+    with pytest.raises(InputError, match=r"holds an unfinished run with seed 0, not 1: give the same options"):
         experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3, seed=1, resume=True)
 
     resumed = experiment.run(name, digits, "smoke", tmp_path / "parts", epochs=3, resume=True)
@@ -268,12 +387,88 @@ def test_resuming_a_finished_run_keeps_it(digits, tmp_path, capsys):
     assert "already finished" in capsys.readouterr().out
 
 
-def test_running_again_replaces_the_run_and_spares_the_user_s_files(digits, tmp_path):
-    experiment.run("vae", digits, "smoke", tmp_path)
+def contents(directory):
+    return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+
+
+def test_running_again_repeats_the_run_and_spares_the_user_s_files(digits, tmp_path):
+    first = experiment.run("vae", digits, "smoke", tmp_path)
     (tmp_path / "vae" / "notes.txt").write_text("mine")
-    again = experiment.run("vae", digits, "smoke", tmp_path, seed=3)
-    assert json.loads((tmp_path / "vae" / "results.json").read_text())["seed"] == again["seed"] == 3
+    (tmp_path / "vae" / "figures" / "stale.png").write_text("of an earlier version")
+    # As left by a run that was killed while it wrote.
+    (tmp_path / "vae" / "checkpoints" / ".model.keras").write_text("half")
+    (tmp_path / "vae" / ".saved_model.0123").mkdir()
+    again = experiment.run("vae", digits, "smoke", tmp_path)
+    assert again["metrics"] == first["metrics"]
     assert (tmp_path / "vae" / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "vae" / "figures" / "stale.png").exists()
+    assert not list((tmp_path / "vae").rglob(".*"))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    "other, said",
+    [({"seed": 3}, "seed 0, not 3"), ({"epochs": 2}, "epochs 1, not 2"), ({"preset": "quick"}, "preset 'smoke', not")],
+)
+def test_results_of_another_request_are_never_discarded(other, said, resume, runs, digits):
+    directory, _ = runs
+    before = contents(directory / "vae")
+    with pytest.raises(InputError, match=rf"vae holds a finished run with .*{said}.*another --output-dir"):
+        experiment.run("vae", digits, **{"preset": "smoke", **other}, output_dir=directory, resume=resume)
+    assert contents(directory / "vae") == before
+
+
+def test_two_runs_do_not_share_a_directory(digits, tmp_path):
+    (tmp_path / "vae").mkdir()
+    with experiment._locked(tmp_path / "vae"):
+        with pytest.raises(InputError, match=r"another run is writing to .*vae; wait for it"):
+            experiment.run("vae", digits, "smoke", tmp_path)
+        assert not list((tmp_path / "vae").iterdir())
+    experiment.run("vae", digits, "smoke", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "file, content, said",
+    [
+        ("checkpoints/model.keras", b"PK", "model.keras .* cannot be read .*delete .*vae to start over"),
+        ("training.csv", None, "training.csv cannot be read .*delete .*vae to start over"),
+        ("request.json", b"{", "request.json is damaged .*delete .*vae"),
+    ],
+)
+def test_damaged_files_of_an_unfinished_run_are_named_with_the_remedy(file, content, said, runs, digits, tmp_path):
+    shutil.copytree(runs[0] / "vae", tmp_path / "vae")
+    (tmp_path / "vae" / "results.json").unlink()
+    if content is None:
+        (tmp_path / "vae" / file).unlink()
+    else:
+        (tmp_path / "vae" / file).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        experiment.run("vae", digits, "smoke", tmp_path, resume=True)
+
+
+def test_a_damaged_result_is_named_with_the_remedy(runs, tmp_path):
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "results.json").write_text('{"recipe": "va')
+    with pytest.raises(InputError, match=r"results.json is damaged .*delete .*vae"):
+        report.write_report(tmp_path)
+
+
+def test_a_directory_of_checkpoints_that_is_a_link_is_replaced_and_its_target_spared(digits, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("mine")
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    experiment.run("vae", digits, "smoke", tmp_path)
+    assert contents(tmp_path / "elsewhere") == {pathlib.Path("file"): b"mine"}
+
+
+def test_tensorboard_is_asked_for_before_anything_is_removed(runs, digits, monkeypatch):
+    directory, _ = runs
+    before = contents(directory / "vae")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'tfgen\[tensorboard\]'"):
+        experiment.run("vae", digits, "smoke", directory, tensorboard=True)
+    assert contents(directory / "vae") == before
 
 
 def test_seeds_decide_a_run(runs, digits, tmp_path):
@@ -350,3 +545,40 @@ def test_an_interrupted_command_keeps_its_checkpoint_and_prints_the_line_to_resu
         in capsys.readouterr().err
     )
     assert (tmp_path / "vae" / "checkpoints" / "model.keras").exists()
+
+
+@pytest.mark.parametrize("images, calls", [(50_000, 10), (1_250, 10), (12_700, 9), (13_300, 1)])
+def test_an_epoch_takes_ten_calls_at_most_and_no_step_of_the_next(images, calls, digits):
+    """390, 100, 99 and 103 steps; 103 is a prime."""
+    data = dataclasses.replace(digits, train=datasets.Split(np.zeros((images, 1), np.uint8), np.zeros(images)))
+    run = experiment.Run(None, RECIPES["vae"], None, data, {"seed": 0, "deterministic": False}, False)
+    options = run.compile_options(128)
+    assert options["jit_compile"] is True
+    assert options["steps_per_execution"] * calls == run.steps_per_epoch(128)
+
+
+def test_the_commands_of_a_first_hour(tmp_path, capsys, monkeypatch):
+    """Train, read the table, sample: what the options say is what happens."""
+    monkeypatch.chdir(tmp_path)
+    for seed in ("3", "4"):
+        arguments = ["run", "vae", "--preset", "smoke", "--dataset", "digits", "--seed", seed]
+        assert cli.main([*arguments, "--output-dir", f"runs{seed}", "--deterministic"]) == 0
+        printed = capsys.readouterr().out
+        results = json.loads((tmp_path / f"runs{seed}" / "vae" / "results.json").read_text())
+        assert (results["seed"], results["deterministic"]) == (int(seed), True)
+        for metric, entry in results["metrics"].items():
+            assert any(metric in line and f"{entry['value']:.2f}" in line for line in printed.splitlines())
+        assert "1 recipe, " in printed and f"runs{seed}/report.md" in printed and "no result is comparable" in printed
+    values = [json.loads((tmp_path / f"runs{seed}/vae/results.json").read_text())["metrics"] for seed in (3, 4)]
+    assert values[0] != values[1]
+
+    pictures = []
+    for seed in ("0", "0", "1"):
+        assert cli.main(["sample", "runs3/vae/saved_model", "--num", "5", "--seed", seed, "--output", "five.png"]) == 0
+        assert capsys.readouterr().out == "5 images: five.png\n"
+        pictures.append(matplotlib.image.imread("five.png"))
+    # Three columns and two rows of 28 pixels and a line between, each pixel 11 wide; the sixth place stays white.
+    assert pictures[0].shape == (57 * 11, 86 * 11, 4)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert np.any(pictures[0] != pictures[2])
+    assert np.all(pictures[0][29 * 11 :, 58 * 11 :, :3] == 1) and np.any(pictures[0][29 * 11 :, : 57 * 11, :3] < 0.9)

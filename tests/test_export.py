@@ -58,7 +58,7 @@ def test_a_fresh_process_gets_the_same_answers_at_two_batch_sizes(make, signatur
     keras.utils.set_random_seed(0)
     model = make()
     endpoints = model.endpoints() if hasattr(model, "endpoints") else autoencoder.endpoints(model)
-    export(model, endpoints, tmp_path / "saved_model")
+    export(endpoints, tmp_path / "saved_model")
     rng = np.random.default_rng(0)
     inputs = {}
     for signature, (_, (spec,)) in endpoints.items():
@@ -85,7 +85,7 @@ def test_exporting_again_replaces_the_model_and_leaves_nothing_behind(tmp_path):
     for seed in (0, 1):
         keras.utils.set_random_seed(seed)
         model = GAN(5, (12,), (12,))
-        export(model, model.endpoints(), tmp_path / "saved_model")
+        export(model.endpoints(), tmp_path / "saved_model")
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
     seeds = tf.constant([3], tf.int64)
     served = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["generate"](seed=seeds)["image"]
@@ -94,21 +94,21 @@ def test_exporting_again_replaces_the_model_and_leaves_nothing_behind(tmp_path):
 
 def test_a_failing_export_leaves_the_earlier_model_untouched(tmp_path):
     model = GAN(5, (12,), (12,))
-    export(model, model.endpoints(), tmp_path / "saved_model")
+    export(model.endpoints(), tmp_path / "saved_model")
     before = (tmp_path / "saved_model" / "saved_model.pb").read_bytes()
 
     def broken(z):
         raise RuntimeError("no such model")
 
     with pytest.raises(RuntimeError, match="no such model"):
-        export(model, {"serving_default": (broken, [tf.TensorSpec((None, 5), name="z")])}, tmp_path / "saved_model")
+        export({"serving_default": (broken, [tf.TensorSpec((None, 5), name="z")])}, tmp_path / "saved_model")
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
     assert (tmp_path / "saved_model" / "saved_model.pb").read_bytes() == before
 
 
 def test_generated_images_are_repeatable_and_a_larger_number_begins_with_the_smaller(tmp_path):
     model = GAN(5, (12,), (12,))
-    export(model, model.endpoints(), tmp_path)
+    export(model.endpoints(), tmp_path)
     images = generate(tmp_path, 9, seed=4)
     assert images.shape == (9, 784)
     np.testing.assert_allclose(generate(tmp_path, 4, seed=4), images[:4], atol=1e-6)
@@ -118,7 +118,7 @@ def test_generated_images_are_repeatable_and_a_larger_number_begins_with_the_sma
 
 def test_sampling_a_model_that_does_not_generate_names_what_it_offers(tmp_path):
     network = autoencoder.stacked_autoencoder((12, 6, 12))
-    export(network, autoencoder.endpoints(network), tmp_path)
+    export(autoencoder.endpoints(network), tmp_path)
     with pytest.raises(InputError, match="no signature 'generate', only decode, encode, reconstruct"):
         generate(tmp_path, 1, 0)
 

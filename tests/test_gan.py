@@ -85,6 +85,69 @@ def test_one_iteration_is_algorithm_1(images, k):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_a_last_batch_that_k_does_not_divide_trains_on_what_k_divides(images):
+    steps = []
+    for n in (60, 62):
+        model = small_gan(jit_compile=True, optimizer=sgd, discriminator_steps=3)
+        model.fit(images[:n], batch_size=62, epochs=1, shuffle=False, verbose=0)
+        steps.append(weights(model))
+    assert int(model.discriminator_optimizer.iterations) == 3
+    for a, b in zip(*steps, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_each_iteration_has_noise_of_its_own(images):
+    """The same step from the same weights, taken as iteration 0 and as iteration 1."""
+    stepped = []
+    for iteration in (0, 1):
+        model = small_gan(optimizer=sgd)
+        model.generator_optimizer.iterations.assign(iteration)
+        model.train_on_batch(images)
+        stepped.append(weights(model))
+    assert any(np.any(a != b) for a, b in zip(*stepped, strict=True))
+
+
+def test_a_training_step_logs_each_value_under_its_own_name(images):
+    model = small_gan(optimizer=lambda: keras.optimizers.SGD(0.0))
+    logs = model.train_on_batch(images, return_dict=True)
+    z = model.sample_noise((2, 256, 8), stateless_seed(0, Draw.NOISE, 0))
+    real, *fake = (
+        1 / (1 + np.exp(-np.asarray(model.discriminator(x), np.float64)))
+        for x in (images, model.generator(z[0]), model.generator(z[1]))
+    )
+    assert logs["real_probability"] == pytest.approx(real.mean(), rel=1e-4)
+    assert logs["fake_probability"] == pytest.approx(fake[1].mean(), rel=1e-4)
+    assert logs["discriminator_loss"] == pytest.approx(-(np.log(real).mean() + np.log(1 - fake[0]).mean()), rel=1e-4)
+    assert logs["generator_loss"] == pytest.approx(-np.log(fake[1]).mean(), rel=1e-4)
+
+
+def test_logged_values_are_means_over_images_where_the_last_batch_is_smaller(images):
+    model = small_gan(optimizer=lambda: keras.optimizers.SGD(0.0))
+    logs = model.evaluate(images[:100], batch_size=64, verbose=0, return_dict=True)
+    parts = []
+    for x, counter in ((images[:64], 0), (images[64:100], 64)):
+        z = model.sample_noise((len(x), 8), stateless_seed(0, Draw.EVALUATION, counter))
+        fake = np.asarray(model.discriminator(model.generator(z)), np.float64)
+        parts.append(np.logaddexp(0, -fake))
+    assert logs["generator_loss"] == pytest.approx(np.concatenate(parts).mean(), rel=1e-5)
+    assert logs["generator_loss"] != pytest.approx(np.mean([part.mean() for part in parts]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"x": np.zeros((8, 784), np.uint8)}, "float in .* got uint8"),
+        ({"x": np.zeros((8, 784), np.float32), "y": np.zeros(8)}, "images alone"),
+        ({"x": np.zeros((8, 784), np.float32), "y": np.zeros(8), "sample_weight": np.ones(8)}, "images alone"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small_gan().fit(**arguments, verbose=0)
+    with pytest.raises(TypeError, match="loss"):
+        small_gan().compile("adam", "adam", loss="mse")
+
+
 def test_the_two_generator_losses_move_the_generator_differently(images):
     moved = []
     for loss in ("minimax", "non-saturating"):

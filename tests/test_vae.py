@@ -25,7 +25,7 @@ def negative_elbo(model, x, draws, include_kl=True):
     """Returns the mean over `draws` of each image's negative ELBO, and the standard error of that mean."""
     values = []
     for i in range(draws):
-        reconstruction_loss, kl = model.elbo_terms(x, stateless_seed(7, Draw.EVALUATION, i))
+        reconstruction_loss, kl = model.negative_elbo_terms(x, stateless_seed(7, Draw.EVALUATION, i))
         values.append(reconstruction_loss + kl if include_kl else reconstruction_loss)
     values = np.array(values, np.float64)
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(draws)
@@ -74,7 +74,7 @@ def test_one_step_follows_the_gradient_of_the_negative_elbo(images):
     model = VAE(2, (32,))
     model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
     with tf.GradientTape() as tape:
-        terms = model.elbo_terms(images, stateless_seed(0, Draw.LATENT, 0))
+        terms = model.negative_elbo_terms(images, stateless_seed(0, Draw.LATENT, 0))
         loss = tf.reduce_mean(terms[0]) + tf.reduce_mean(terms[1])
     gradients = tape.gradient(loss, model.trainable_variables)
     before = weights(model)
@@ -82,6 +82,56 @@ def test_one_step_follows_the_gradient_of_the_negative_elbo(images):
     for old, new, gradient in zip(before, weights(model), gradients, strict=True):
         np.testing.assert_allclose(new - old, -1e-3 * gradient, atol=2e-6)
         assert np.any(new != old)
+
+
+def test_each_iteration_has_noise_of_its_own(images):
+    """The same step from the same weights, taken as iteration 0 and as iteration 1."""
+    stepped = []
+    for iteration in (0, 1):
+        model = small_vae()
+        model.compile(keras.optimizers.SGD(1e-3))
+        model.optimizer.iterations.assign(iteration)
+        model.train_on_batch(images)
+        stepped.append(weights(model))
+    assert any(np.any(a != b) for a, b in zip(*stepped, strict=True))
+
+
+def test_a_training_step_logs_each_term_under_its_own_name(images):
+    model = small_vae(jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    logs = model.train_on_batch(images, return_dict=True)
+    reconstruction, kl = model.negative_elbo_terms(images, stateless_seed(0, Draw.LATENT, 0))
+    assert logs["reconstruction_loss"] == pytest.approx(np.mean(reconstruction), rel=1e-5)
+    assert logs["kl_divergence"] == pytest.approx(np.mean(kl), rel=1e-5)
+    assert logs["loss"] == pytest.approx(np.mean(reconstruction) + np.mean(kl), rel=1e-5)
+    assert np.mean(kl) < 0.5 * np.mean(reconstruction)
+
+
+def test_the_decoder_mirrors_the_encoder():
+    model = small_vae(hidden_units=(32, 16))
+    shapes = [[weight.shape for weight in network.weights] for network in (model.encoder, model.decoder)]
+    assert shapes[0] == [(784, 32), (32,), (32, 16), (16,), (16, 2), (2,), (16, 2), (2,)]
+    assert shapes[1] == [(2, 16), (16,), (16, 32), (32,), (32, 784), (784,)]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"x": np.zeros((8, 784), np.uint8)}, "float in .* got uint8"),
+        ({"x": np.zeros((8, 784), np.float32), "y": np.zeros(8)}, "images alone"),
+        ({"x": np.zeros((8, 784), np.float32), "y": np.zeros(8), "sample_weight": np.ones(8)}, "images alone"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small_vae().fit(**arguments, verbose=0)
+
+
+def test_another_loss_than_the_negative_elbo_is_refused(images):
+    model = small_vae()
+    model.compile("adam", loss="mse")
+    with pytest.raises(ValueError, match=r"loss is the negative ELBO.*mse"):
+        model.fit(images, verbose=0)
 
 
 def test_fit_learns(images):

@@ -3,7 +3,7 @@
 The public names below are loaded when first used, so that importing the package costs nothing.
 """
 
-import importlib
+import importlib.util
 
 __version__ = "0.1.0"
 
@@ -19,9 +19,12 @@ __all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'tfgen' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    # `import tfgen` is enough to write tfgen.losses.squared_error.
+    if importlib.util.find_spec(f"tfgen.{name}") is not None:
+        return importlib.import_module(f"tfgen.{name}")
+    raise AttributeError(f"module 'tfgen' has no attribute {name!r}")
 
 
 def __dir__():

@@ -30,12 +30,27 @@ def check_run(names, preset, output_dir, seed, epochs, resume):
         raise InputError(f"--epochs must be at least 1, got {epochs}")
     if not 0 <= seed < 2**31:
         raise InputError(f"--seed must lie between 0 and {2**31 - 1}, got {seed}")
-    for path in (pathlib.Path(output_dir), *pathlib.Path(output_dir).parents):
-        if path.exists() and not path.is_dir():
+    for directory in (pathlib.Path(output_dir) / name for name in names):
+        path = next(path for path in (directory, *directory.parents) if path.exists())
+        if not path.is_dir():
             raise InputError(f"the output directory {str(output_dir)!r} cannot be made: {path} is a file; name another")
-    if not resume:
-        for directory in (pathlib.Path(output_dir) / name for name in names):
-            if any(directory.glob("checkpoints/*.keras")) and not (directory / "results.json").exists():
-                raise InputError(
-                    f"{directory} holds an unfinished run; add --resume to go on with it, or delete it to start over"
-                )
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise InputError(f"the output directory {str(output_dir)!r} cannot be written to: see {path}; name another")
+        unfinished = any(directory.glob("checkpoints/*.keras")) and not (directory / "results.json").exists()
+        if unfinished and not resume:
+            raise InputError(
+                f"{directory} holds an unfinished run; add --resume to go on with it, or delete it to start over"
+            )
+
+
+def check_sample(saved_model, num, seed, output):
+    """Raises `InputError` for a request for samples that cannot be met."""
+    if num < 1:
+        raise InputError(f"--num must be at least 1, got {num}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
+    if not (pathlib.Path(saved_model) / "saved_model.pb").is_file():
+        raise InputError(f"{str(saved_model)!r} holds no SavedModel; name a directory with saved_model.pb in it")
+    output = pathlib.Path(output)
+    if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
+        raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")

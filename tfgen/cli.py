@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import json
 import logging
+import math
 import os
-import pathlib
 import shlex
 import shutil
 import sys
@@ -76,6 +76,10 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     try:
         args.function(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does; what is left goes nowhere, also at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("\ntfgen: interrupted", file=sys.stderr)
         if args.command == "run":
@@ -109,7 +113,7 @@ def _quietly(args):
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             kept.seek(0)
             os.write(stderr, kept.read())
             raise
@@ -164,41 +168,31 @@ def _run(args):
     from tfgen import datasets, experiment, report
 
     data = datasets.load(args.dataset, args.data_dir)
+    names_of_options = ("preset", "output_dir", "seed", "epochs", "resume", "deterministic")
+    options = {name: getattr(args, name) for name in names_of_options}
+    for name in names:  # All of them before the first is trained.
+        experiment.check_request(name, data, **options)
     results = []
     for name in names:
         print(f"\n== {name}: {recipes.RECIPES[name].title}", flush=True)
-        results.append(
-            experiment.run(
-                name,
-                data,
-                preset=args.preset,
-                output_dir=args.output_dir,
-                seed=args.seed,
-                epochs=args.epochs,
-                resume=args.resume,
-                deterministic=args.deterministic,
-                tensorboard=args.tensorboard,
-            )
-        )
+        results.append(experiment.run(name, data, tensorboard=args.tensorboard, **options))
     print(f"\n{report.table(results)}\n")
     seconds = sum(result["seconds"] for result in results)
-    print(f"{len(results)} recipes in {seconds:.0f} s; figures and models: {report.write_report(args.output_dir)}")
+    count = f"{len(results)} recipe{'s' if len(results) > 1 else ''}"
+    print(f"{count}, {seconds:.0f} s of running; figures and models: {report.write_report(args.output_dir)}")
     if not all(result["comparable"] for result in results):
         print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
 
 
 def _sample(args):
-    output = pathlib.Path(args.output)
-    if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
-        raise InputError(f"--output must name a .png file in an existing directory, got {args.output!r}")
+    checks.check_sample(args.saved_model, args.num, args.seed, args.output)
     _load_tensorflow(args)
     from tfgen import export, figures
     from tfgen.files import write_atomically
 
     images = export.generate(args.saved_model, args.num, args.seed)
-    columns = int(-(-(args.num**0.5) // 1))
-    write_atomically(output, figures.png(figures.image_grid(images, columns)))
-    print(f"{args.num} images: {output}")
+    write_atomically(args.output, figures.tiled_png(images, columns=math.ceil(args.num**0.5)))
+    print(f"{args.num} images: {args.output}")
 
 
 def _data_status(args):
@@ -224,5 +218,5 @@ def _data_import(args):
 
     directory, train, test = datasets.prepare(args.dataset, splits, args.data_dir)
     print(f"prepared {args.dataset} with {train:,} training and {test:,} test images in {directory}")
-    if (train, test) != datasets.FULL_COUNTS:
-        print("These are not all 60,000 and 10,000 images: no result is comparable to the published numbers.")
+    if not datasets.is_mnist(*(labels for _, labels in splits.values())):
+        print("These are not MNIST's 60,000 and 10,000 images: no result is comparable to the published numbers.")

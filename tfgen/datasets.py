@@ -22,8 +22,9 @@ from tfgen.recipes import TFDS_NAMES
 
 PIXELS = 784
 CLASSES = 10
-# What TFDS's builders of all three sets hold. Another count is loaded too, but never compared with published numbers.
-FULL_COUNTS = (60_000, 10_000)
+# How many images MNIST has of each digit. Other sets are loaded too, but never compared with published numbers.
+MNIST_TRAIN_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+MNIST_TEST_COUNTS = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 SPLIT_SEED = 2013
 PROBE_SECONDS = 5
 # What TFDS and TensorFlow raise on damaged files: TFDS asserts, and wraps some errors in RuntimeError.
@@ -159,8 +160,17 @@ def _load_tfds(name, data_dir):
         Split(train.images[kept], train.labels[kept]),
         Split(train.images[validation], train.labels[validation]),
         test,
-        comparable=name == "mnist" and (len(train), len(test)) == FULL_COUNTS,
+        comparable=name == "mnist" and is_mnist(train.labels, test.labels),
     )
+
+
+def is_mnist(train_labels, test_labels):
+    """Returns whether labels are those of MNIST's 60,000 training and 10,000 test images, by how many each digit has.
+
+    A file's name does not say what is in it: Fashion-MNIST has files of the same names and the same counts.
+    """
+    counts = [tuple(np.bincount(labels, minlength=CLASSES)) for labels in (train_labels, test_labels)]
+    return counts == [MNIST_TRAIN_COUNTS, MNIST_TEST_COUNTS]
 
 
 def _unreadable(name, directory, reason):
@@ -284,9 +294,14 @@ def binarize(images, seed):
     return tf.cast(stateless_uniform(tf.shape(images), seed) < images, tf.float32)
 
 
-def fixed_binarization(images):
-    """Returns a set binarised once, the same for every run: what evaluations on binary pixels use."""
-    return binarize(images, stateless_seed(0, Draw.EVALUATION))
+def fixed_binarization(images, number=0):
+    """Returns a set binarised once, the same for every run: what evaluations on binary pixels use.
+
+    Args:
+        images: `(n, 784)` uint8.
+        number: which of the independent binarisations; that of the test images is 0, of the validation images 1.
+    """
+    return binarize(images, stateless_seed(0, Draw.FIXED_BINARIZATION, number))
 
 
 def training_batches(images, batch_size, seed, labels=None, binarized=False, first_step=0):
@@ -308,8 +323,17 @@ def training_batches(images, batch_size, seed, labels=None, binarized=False, fir
         `tf.data.Dataset` of `(batch_size, 784)` float32, or of pairs with `(batch_size,)` labels.
 
     Raises:
+        ValueError: for images, labels, a batch size or a seed of another kind.
         InputError: if the set is smaller than a batch.
     """
+    if np.ndim(images) != 2 or images.dtype != np.uint8:
+        raise ValueError(
+            f"`images` must be uint8 (n, {PIXELS}), got {images.dtype} {np.shape(images)}; the stream scales them."
+        )
+    if labels is not None and np.shape(labels) != (len(images),):
+        raise ValueError(f"`labels` must have shape ({len(images)},), one an image, got {np.shape(labels)}.")
+    if batch_size < 1 or seed < 0:
+        raise ValueError(f"`batch_size` must be at least 1 and `seed` at least 0, got {batch_size} and {seed}.")
     n = len(images)
     if n < batch_size:
         raise InputError(f"a batch of {batch_size} cannot be drawn from {n} training images; use a larger dataset")

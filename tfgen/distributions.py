@@ -18,6 +18,8 @@ class Draw(enum.IntEnum):
     LATENT = 2
     NOISE = 3
     EVALUATION = 4
+    FIXED_BINARIZATION = 5
+    SAMPLE = 6
 
 
 def stateless_seed(run_seed, draw, counter=0):
@@ -34,6 +36,14 @@ def stateless_seed(run_seed, draw, counter=0):
         `(2,)` int64 tensor for the `seed` argument of `tf.random.stateless_*`.
     """
     return tf.stack([tf.constant(run_seed * 16 + int(draw), tf.int64), tf.cast(counter, tf.int64)])
+
+
+def serving_seed(seed):
+    """Returns the seed of what a served model generates for a user's seed, any int64 scalar.
+
+    Counters of `stateless_seed` are never negative, so no draw of a training, an evaluation or a figure is served.
+    """
+    return tf.stack([tf.cast(seed, tf.int64), tf.constant(-1, tf.int64)])
 
 
 def stateless_normal(shape, seed):

@@ -3,9 +3,12 @@
 What a recipe does stands in `tfgen.lecture`, one file a part of the lecture; `Run` is what all of them share.
 """
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os
@@ -14,6 +17,8 @@ import platform
 import shutil
 import sys
 import time
+import zipfile
+import zlib
 
 import keras
 import tensorflow as tf
@@ -22,7 +27,7 @@ import tfgen
 from tfgen import export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
-from tfgen.files import write_atomically
+from tfgen.files import read_json, write_atomically
 from tfgen.lecture import part_a, part_b, part_c, part_d
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
@@ -50,7 +55,7 @@ def run(
     deterministic=False,
     tensorboard=False,
 ):
-    """Runs one recipe and writes `<output_dir>/<name>/`.
+    """Runs one recipe and writes `<output_dir>/<name>/`, replacing what the same request has left there.
 
     Args:
         name: a key of `recipes.RECIPES`.
@@ -60,22 +65,40 @@ def run(
         seed: int >= 0: initial weights, order of the data and all noise are functions of it.
         epochs: instead of the recipe's, or None.
         resume: go on from the last checkpoint; a run that is already finished is left as it is.
-        deterministic: let TensorFlow use deterministic kernels only, and no XLA.
+        deterministic: let TensorFlow use deterministic kernels only, and no XLA. It stays so in this process.
         tensorboard: log to `<output_dir>/<name>/tensorboard/` as well.
 
     Returns:
         The contents of `results.json`.
 
     Raises:
-        InputError: for a request that cannot be run, or that would discard an unfinished run.
+        InputError: for a request that cannot be run, or that would discard an unfinished run or another one's results.
         RunError: if training diverges.
     """
+    config, request = check_request(name, data, preset, output_dir, seed, epochs, resume, deterministic)
+    if tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
+    directory = pathlib.Path(output_dir) / name
+    if resume and (directory / "results.json").exists():
+        print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
+        return read_json(directory / "results.json")
+    directory.mkdir(parents=True, exist_ok=True)
+    with _locked(directory):
+        _clear(directory, keep_unfinished=resume)
+        write_atomically(directory / "request.json", json.dumps(request, indent=1).encode())
+        return Run(directory, RECIPES[name], config, data, request, tensorboard).execute(EXPERIMENTS[name])
+
+
+def check_request(name, data, preset, output_dir, seed, epochs, resume, deterministic):
+    """Returns `(configuration, what request.json is to hold)`; see `run`.
+
+    Raises:
+        InputError: if the request cannot be run, or `<output_dir>/<name>/` holds a run of another request.
+    """
     check_run([name], preset, output_dir, seed, epochs, resume)
-    recipe = RECIPES[name]
-    config = recipe.presets[preset]
+    config = RECIPES[name].presets[preset]
     if epochs is not None:
         config = dataclasses.replace(config, epochs=epochs)
-    directory = pathlib.Path(output_dir) / name
     request = {
         "tfgen": tfgen.__version__,
         "recipe": name,
@@ -83,38 +106,51 @@ def run(
         "preset": preset,
         "seed": seed,
         "deterministic": deterministic,
-        "config": dataclasses.asdict(config),
+        **dataclasses.asdict(config),
     }
     request = json.loads(json.dumps(request))  # as it will be read back: tuples become lists
-    finished = _prepare_directory(directory, request, resume)
-    if finished:
-        print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
-        return finished
-    return Run(directory, recipe, config, data, request, tensorboard).execute(EXPERIMENTS[name])
-
-
-def _prepare_directory(directory, request, resume):
-    """Returns the results of a finished run to be kept, or None with the directory ready to be written to."""
-    request_path, results_path = directory / "checkpoints" / "request.json", directory / "results.json"
-    if resume and request_path.exists():
-        earlier = json.loads(request_path.read_text())
+    directory = pathlib.Path(output_dir) / name
+    finished = (directory / "results.json").exists()
+    if (directory / "request.json").exists() and (finished or resume):
+        earlier = read_json(directory / "request.json")
         if earlier != request:
-            changed = [key for key in request if earlier.get(key) != request[key]]
+            changed = [
+                f"{key} {earlier.get(key)!r}, not {request.get(key)!r}"
+                for key in {**request, **earlier}
+                if earlier.get(key) != request.get(key)
+            ]
             raise InputError(
-                f"{directory} was started with another {' and '.join(changed)} "
-                f"({', '.join(f'{key} {earlier.get(key)!r}' for key in changed)}); "
-                "give the same options to resume it, or leave out --resume and delete it to start over"
+                f"{directory} holds {'a finished' if finished else 'an unfinished'} run with {'; '.join(changed)}: "
+                "give the same options, name another --output-dir, or move that run away"
             )
-        return json.loads(results_path.read_text()) if results_path.exists() else None
-    # Only what a run writes is removed, results first: whatever else lies there is the user's.
-    results_path.unlink(missing_ok=True)
-    for path in directory.glob("training*.csv"):
-        path.unlink()
-    for name in ("checkpoints", "figures", "saved_model", "tensorboard"):
-        if (directory / name).exists():
-            shutil.rmtree(directory / name)
-    write_atomically(request_path, json.dumps(request, indent=1).encode())
-    return None
+    return config, request
+
+
+@contextlib.contextmanager
+def _locked(directory):
+    """Keeps a second run out of the directory for as long as the first one lives."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(f"another run is writing to {directory}; wait for it, or name another --output-dir") from None
+    finally:
+        os.close(descriptor)
+
+
+def _clear(directory, keep_unfinished):
+    """Removes what an earlier run has left, and nothing else: whatever else lies there is the user's."""
+    leftovers = [*directory.glob(".saved_model.*"), *directory.glob("checkpoints/.*")]
+    if not keep_unfinished:
+        # Results first: a directory that has some is whole.
+        leftovers += [directory / "results.json", *directory.glob("training*.csv")]
+        leftovers += [directory / name for name in ("checkpoints", "figures", "saved_model", "tensorboard")]
+    for path in leftovers:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 class Run:
@@ -148,12 +184,13 @@ class Run:
             "comparable": self.data.comparable,
             "preset": self.request["preset"],
             "seed": self.seed,
+            "deterministic": self.request["deterministic"],
             "metrics": self.metrics,
             "figures": self.figures,
             "saved_model": "saved_model" if (self.directory / "saved_model").exists() else None,
             "seconds": round(self.seconds_before + time.monotonic() - started, 1),
             "environment": environment(),
-            "config": self.request["config"],
+            "config": json.loads(json.dumps(dataclasses.asdict(self.config))),
         }
         write_atomically(self.directory / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
         return results
@@ -162,7 +199,7 @@ class Run:
         """Trains with `keras.Model.fit`, from the last checkpoint if there is one.
 
         Args:
-            build: function that returns the compiled model; its initial weights are a function of the run's seed.
+            build: function that returns the compiled model; its initial weights follow from the run's seed and `name`.
             batches: function from the number of batches already consumed to an endless `tf.data.Dataset`.
             batch_size: size of these batches.
             validation: the held-out arrays that `fit` takes as `validation_data`.
@@ -176,17 +213,17 @@ class Run:
         steps, epochs = self.steps_per_epoch(batch_size), epochs or self.config.epochs
         checkpoint = self.directory / "checkpoints" / f"{name or 'model'}.keras"
         log = self.directory / (f"training_{name}.csv" if name else "training.csv")
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
         first_epoch = 0
-        # Before every model: what a resumed run has loaded instead of built must not change the next one's weights.
-        keras.utils.set_random_seed(self.seed)
+        # Before every model, so that a resumed run, which has built fewer, gives the next one the same weights.
+        keras.utils.set_random_seed(zlib.crc32(f"{self.seed} {name or 'model'}".encode()))
         if not checkpoint.exists():
             model = build()
         else:
-            model = keras.models.load_model(checkpoint)
+            model, log_lines = _load_checkpoint(checkpoint, log)
             first_epoch = int(_optimizer(model).iterations) // steps
             # A run killed between the line of an epoch and its checkpoint has logged an epoch too many.
-            lines = log.read_text().splitlines(keepends=True)
-            write_atomically(log, "".join(lines[: 1 + first_epoch]).encode())
+            write_atomically(log, "".join(log_lines[: 1 + first_epoch]).encode())
             self.seconds_before += sum(_read_log(log)["seconds"])
             print(f"resuming after epoch {first_epoch} of {epochs}", flush=True)
 
@@ -199,8 +236,9 @@ class Run:
 
         def save(epoch, logs):
             if not all(math.isfinite(value) for value in logs.values()):
+                kept = f"the checkpoint is of epoch {epoch}" if epoch else "there is no checkpoint yet"
                 raise RunError(
-                    f"training diverged in epoch {epoch + 1} ({logs}); the checkpoint is of epoch {epoch}. "
+                    f"training diverged in epoch {epoch + 1} ({logs}); {kept}. "
                     "Try another --seed, or a lower learning rate in the recipe"
                 )
             if on_epoch_end is not None:
@@ -232,11 +270,18 @@ class Run:
         return model, _read_log(log)
 
     def steps_per_epoch(self, batch_size):
-        """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches.
-
-        They also are `steps_per_execution`: an epoch runs as one TensorFlow call without returning to Python.
-        """
+        """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches."""
         return max(len(self.data.train) // batch_size, 100)
+
+    def compile_options(self, batch_size):
+        """Returns what every model is compiled with: XLA, and an epoch in ten TensorFlow calls at most.
+
+        Between two calls Python moves the progress bar and answers Ctrl-C. Their number divides the epoch's steps:
+        Keras would take the last call's surplus from the next epoch.
+        """
+        steps = self.steps_per_epoch(batch_size)
+        calls = max(calls for calls in range(1, 11) if steps % calls == 0)
+        return {"jit_compile": self.jit_compile, "steps_per_execution": steps // calls}
 
     @staticmethod
     def adam(learning_rate, steps):
@@ -256,9 +301,9 @@ class Run:
         write_atomically(self.directory / "figures" / f"{name}.png", figures.png(figure))
         self.figures.append(f"figures/{name}.png")
 
-    def export(self, model, endpoints):
+    def export(self, endpoints):
         """Writes the run's SavedModel."""
-        export.export(model, endpoints, self.directory / "saved_model")
+        export.export(endpoints, self.directory / "saved_model")
 
 
 def environment():
@@ -271,6 +316,16 @@ def environment():
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
     }
+
+
+def _load_checkpoint(checkpoint, log):
+    """Returns the model and the log's lines to go on from."""
+    try:
+        return keras.models.load_model(checkpoint), log.read_text().splitlines(keepends=True)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{checkpoint} or its log {log} cannot be read ({error}); delete {checkpoint.parent.parent} to start over"
+        ) from error
 
 
 def _read_log(path):

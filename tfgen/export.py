@@ -8,22 +8,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgen.checks import check_sample
 from tfgen.errors import InputError
 
+# Images generated in one call: enough to fill the cores, few enough for the memory.
+CHUNK = 1000
 
-def export(model, endpoints, directory):
+
+def export(endpoints, directory):
     """Writes a SavedModel whose signatures are the given endpoints; TensorFlow alone loads it.
 
     The directory appears whole: the model is written beside it and renamed. An earlier one is replaced.
 
     Args:
-        model: the `keras.Model` that owns the variables.
         endpoints: dict from signature name to `(function, list of named TensorSpecs)`; each function takes its
             inputs by these names and returns a dict of tensors.
         directory: where the SavedModel is to stand.
     """
     archive = keras.export.ExportArchive()
-    archive.track(model)
     for name, (function, input_specs) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=input_specs)
     directory = pathlib.Path(directory)
@@ -52,13 +54,7 @@ def generate(directory, num, seed):
     Raises:
         InputError: if the directory holds no SavedModel, the model does not generate, or a number is out of range.
     """
-    directory = pathlib.Path(directory)
-    if num < 1:
-        raise InputError(f"--num must be at least 1, got {num}")
-    if seed < 0:
-        raise InputError(f"--seed must be at least 0, got {seed}")
-    if not (directory / "saved_model.pb").is_file():
-        raise InputError(f"{str(directory)!r} holds no SavedModel; name a directory with saved_model.pb in it")
+    check_sample(directory, num, seed, "grid.png")
     try:
         model = tf.saved_model.load(str(directory))
     except (OSError, ValueError, tf.errors.OpError) as error:
@@ -69,4 +65,6 @@ def generate(directory, num, seed):
             "sampling needs a generative model, such as vae or gan"
         )
     seeds = np.random.default_rng(seed).integers(2**31, size=num)
-    return model.signatures["generate"](seed=tf.constant(seeds, tf.int64))["image"].numpy()
+    generate_chunk = model.signatures["generate"]
+    chunks = [seeds[i : i + CHUNK] for i in range(0, num, CHUNK)]
+    return np.concatenate([generate_chunk(seed=tf.constant(chunk))["image"].numpy() for chunk in chunks])

@@ -3,6 +3,7 @@
 import io
 
 import matplotlib
+import matplotlib.image
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -21,6 +22,18 @@ def tile(images, columns, gap=1.0):
     padded = np.full((rows * columns, 29, 29), gap, np.float32)
     padded[: len(images), :28, :28] = images
     return padded.reshape(rows, columns, 29, 29).transpose(0, 2, 1, 3).reshape(rows * 29, columns * 29)[:-1, :-1]
+
+
+def tiled_png(images, columns):
+    """Returns `(n, 784)` images in [0, 1], `columns` in a row, as the bytes of a PNG about 1,000 pixels wide or more.
+
+    No axes and no resampling: a pixel of an image is a square of whole pixels.
+    """
+    tiled = tile(images, columns)
+    scale = max(1, 1000 // tiled.shape[1])
+    buffer = io.BytesIO()
+    matplotlib.image.imsave(buffer, tiled.repeat(scale, 0).repeat(scale, 1), cmap="gray", vmin=0, vmax=1, format="png")
+    return buffer.getvalue()
 
 
 def _show(axes, image):

@@ -1,8 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what is said of those that are damaged all the same."""
 
+import json
 import os
 import pathlib
 import uuid
+
+from tfgen.errors import InputError
 
 
 def write_atomically(path, content):
@@ -18,3 +21,11 @@ def write_atomically(path, content):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_json(path):
+    """Returns the contents of a JSON file; raises `InputError` if it is damaged."""
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); restore it, or delete {pathlib.Path(path).parent}") from error

@@ -126,6 +126,8 @@ class GAN:
     discriminator_learning_rate: float = 5e-4
     learning_rate_decay: bool = True
     num_samples: int = 10_000
+    classifier_units: tuple = (512, 256)
+    classifier_learning_rate: float = 1e-3
     classifier_epochs: int = 8
 
 

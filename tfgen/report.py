@@ -1,9 +1,8 @@
 """Results as text: the table at the end of a run, and the report of all runs in a directory."""
 
-import json
 import pathlib
 
-from tfgen.files import write_atomically
+from tfgen.files import read_json, write_atomically
 from tfgen.recipes import RECIPES
 
 
@@ -48,7 +47,7 @@ def table(results):
 def load_results(directory):
     """Returns the `results.json` of every finished run below `directory`, in the order of the recipes."""
     found = (pathlib.Path(directory) / name / "results.json" for name in RECIPES)
-    return [json.loads(path.read_text()) for path in found if path.exists()]
+    return [read_json(path) for path in found if path.exists()]
 
 
 def write_report(directory):

@@ -28,7 +28,7 @@ def shallow_autoencoder(run):
         make = functools.partial(
             autoencoder.ShallowAutoencoder, config.code_dim, datasets.PIXELS, activation, tied=tied
         )
-        model, history = _fit(run, make, rates[activation], None if main else name)
+        model, history = train_autoencoder(run, make, rates[activation], None if main else name)
         reconstruction = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
         value = np.mean(losses.squared_error(test, reconstruction))
         run.metric(f"test_squared_error__{name}", value, SQUARED_ERROR, "test", len(test))
@@ -38,7 +38,7 @@ def shallow_autoencoder(run):
         reconstructions[label] = reconstruction[:16]
         validation_error[label] = history["val_loss"]
         if main:
-            run.export(model, model.endpoints())
+            run.export(model.endpoints())
 
     # Nothing is chosen for PCA, so it may see all the training images.
     train = datasets.scale(np.concatenate([data.train.images, data.validation.images])).numpy()
@@ -55,7 +55,7 @@ def shallow_autoencoder(run):
 def stacked_autoencoder(run):
     """A5: trains on the squared error of A4; the floor is PCA with as many components as the code has units."""
     config, data = run.config, run.data
-    model, history = _fit(
+    model, history = train_autoencoder(
         run,
         functools.partial(
             autoencoder.stacked_autoencoder,
@@ -80,7 +80,7 @@ def stacked_autoencoder(run):
 
     run.figure("reconstructions", figures.reconstructions(test[:16], reconstruction[:16], "Stacked autoencoder"))
     run.figure("training", figures.curves(history, [("Squared error", "per image", ["loss", "val_loss"])]))
-    run.export(model, autoencoder.endpoints(model))
+    run.export(autoencoder.endpoints(model))
 
 
 def clustering_autoencoder(run):
@@ -95,7 +95,7 @@ def clustering_autoencoder(run):
     for code_dim in config.code_dims:
         main = code_dim == config.code_dims[0]
         hidden_units = tuple(width for width in config.hidden_units if width > code_dim)
-        model, history = _fit(
+        model, history = train_autoencoder(
             run,
             functools.partial(
                 autoencoder.stacked_autoencoder,
@@ -119,7 +119,7 @@ def clustering_autoencoder(run):
             run.figure(
                 "reconstructions", figures.reconstructions(test[:16], reconstruction[:16], f"Code of {code_dim}")
             )
-            run.export(model, autoencoder.endpoints(model))
+            run.export(autoencoder.endpoints(model))
 
     pca = fit_pca(train, 2)
     codes["pca2"] = [pca.transform(images) for images in (train, test)]
@@ -145,7 +145,7 @@ def clustering_autoencoder(run):
     run.figure("training", figures.curves(validation_error, [panel]))
 
 
-def _fit(run, make, learning_rate, name=None):
+def train_autoencoder(run, make, learning_rate, name=None):
     """Trains the autoencoder that `make` returns on the squared error of A4. Returns `(model, history)`."""
     config, data = run.config, run.data
     steps = run.steps_per_epoch(config.batch_size)
@@ -155,8 +155,7 @@ def _fit(run, make, learning_rate, name=None):
         model.compile(
             run.adam(learning_rate, config.epochs * steps),
             loss=losses.squared_error,
-            jit_compile=run.jit_compile,
-            steps_per_execution=steps,
+            **run.compile_options(config.batch_size),
         )
         return model
 

@@ -19,8 +19,7 @@ def _train(run, make_model, validation, binarized):
         model = make_model()
         model.compile(
             run.adam(config.learning_rate, config.epochs * steps),
-            jit_compile=run.jit_compile,
-            steps_per_execution=steps,
+            **run.compile_options(config.batch_size),
         )
         return model
 
@@ -39,7 +38,7 @@ def _train(run, make_model, validation, binarized):
     return model
 
 
-def _measure(run, model, test, split):
+def _measure(run, model, test, unit):
     """Records the negative ELBO of the test images and its two terms."""
     terms = model.evaluate(test, batch_size=run.EVALUATION_BATCH, verbose=0, return_dict=True)
     for name, term in (
@@ -47,25 +46,26 @@ def _measure(run, model, test, split):
         ("test_reconstruction_loss", "reconstruction_loss"),
         ("test_kl_divergence", "kl_divergence"),
     ):
-        run.metric(name, terms[term], "nats per image", split, len(test))
+        run.metric(name, terms[term], unit, "test", len(test))
 
 
 def _bernoulli_vae(run):
     """Returns a VAE trained on pixels binarised anew in every batch, and the binarised test images."""
     config, data = run.config, run.data
-    validation, test = (datasets.fixed_binarization(split.images).numpy() for split in (data.validation, data.test))
+    validation = datasets.fixed_binarization(data.validation.images, number=1).numpy()
+    test = datasets.fixed_binarization(data.test.images).numpy()
     model = _train(
         run,
         lambda: VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed),
         validation,
         binarized=True,
     )
-    _measure(run, model, test, "test, binarised once")
+    _measure(run, model, test, "nats per image binarised once")
     return model, test
 
 
 def _prior_sample(run, n):
-    return stateless_normal((n, run.config.latent_dim), stateless_seed(run.seed, Draw.EVALUATION))
+    return stateless_normal((n, run.config.latent_dim), stateless_seed(run.seed, Draw.SAMPLE))
 
 
 def vae(run):
@@ -82,7 +82,7 @@ def vae(run):
     title = "VAE: decoded on the straight line between the codes of two test images"
     run.figure("interpolation", figures.image_grid(model.decode(paths), 11, title))
     run.figure("bound", figures.bound(*_bound_of_a_linear_model()))
-    run.export(model, model.endpoints())
+    run.export(model.endpoints())
 
 
 def _bound_of_a_linear_model():
@@ -112,7 +112,7 @@ def vae_2d(run):
     z_mean, _ = model.encoder.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
     title = "VAE: posterior means of the test images"
     run.figure("latents", figures.scatter({title: z_mean}, run.data.test.labels))
-    run.export(model, model.endpoints())
+    run.export(model.endpoints())
 
 
 def vae_gaussian(run):
@@ -131,12 +131,12 @@ def vae_gaussian(run):
         )
 
     model = _train(run, make_model, validation, binarized=False)
-    _measure(run, model, test, "test")
+    _measure(run, model, test, "nats per image")
     z = _prior_sample(run, 50)
-    x = model.sample_image(z, stateless_seed(run.seed, Draw.EVALUATION, 1))
+    x = model.sample_image(z, stateless_seed(run.seed, Draw.SAMPLE, 1))
     both = tf.concat([model.decode(z), tf.clip_by_value(x, 0, 1)], axis=0)
     title = "Gaussian VAE, z from the prior\nabove: means of p(x|z); below: draws x ~ p(x|z) for the same z, clipped"
     run.figure("samples", figures.image_grid(both, 10, title))
     title = "Gaussian VAE, mean of p(x|z)"
     run.figure("reconstructions", figures.reconstructions(test[:16], model.reconstruct(test[:16]), title))
-    run.export(model, model.endpoints())
+    run.export(model.endpoints())

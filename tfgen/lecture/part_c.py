@@ -1,6 +1,6 @@
 """Part C of the lecture: discriminative and generative models."""
 
-import json
+import functools
 
 import numpy as np
 from scipy.stats import multivariate_normal
@@ -14,7 +14,9 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from tfgen import datasets, export, figures, losses
+from tfgen.files import read_json
 from tfgen.joint import conditional, joint
+from tfgen.lecture.part_a import train_autoencoder
 from tfgen.models import autoencoder, bayes, markov_chain
 
 WORKED_EXAMPLE = ((1, 0), (1, 0), (2, 0), (2, 1))
@@ -35,7 +37,11 @@ def discriminative_vs_generative(run):
     draw_worked_example(run)
     draw_boundaries(run)
 
-    model, history = _train_autoencoder(run)
+    # A5's autoencoder, which sees all training images and no label.
+    make = functools.partial(
+        autoencoder.stacked_autoencoder, config.hidden_units, datasets.PIXELS, config.activation, config.code_activation
+    )
+    model, history = train_autoencoder(run, make, config.learning_rate)
     labels = data.train.labels[: config.num_train]
     test_labels = data.test.labels
     pixels, test_pixels = (
@@ -91,7 +97,7 @@ def discriminative_vs_generative(run):
         figures.rows_of_images(rows, f"Samples of generative models trained on {data.name}; a class a column"),
     )
     run.figure("training", figures.curves(history, [("Autoencoder", "squared error", ["loss", "val_loss"])]))
-    run.export(model, autoencoder.endpoints(model))
+    run.export(autoencoder.endpoints(model))
 
 
 def draw_worked_example(run):
@@ -125,31 +131,6 @@ def two_gaussians(num, rng):
     wide = rng.multivariate_normal([0.0, 0.0], [[2.5, 0.8], [0.8, 1.5]], num)
     narrow = rng.multivariate_normal([2.2, -1.8], [[0.3, -0.15], [-0.15, 0.5]], num)
     return np.concatenate([wide, narrow]), np.repeat([0, 1], num)
-
-
-def _train_autoencoder(run):
-    """Returns A5's autoencoder, which sees all training images and no label, and its history."""
-    config, data = run.config, run.data
-    steps = run.steps_per_epoch(config.batch_size)
-
-    def build():
-        model = autoencoder.stacked_autoencoder(
-            config.hidden_units, datasets.PIXELS, config.activation, config.code_activation
-        )
-        model.compile(
-            run.adam(config.learning_rate, config.epochs * steps),
-            loss=losses.squared_error,
-            jit_compile=run.jit_compile,
-            steps_per_execution=steps,
-        )
-        return model
-
-    def batches(first_step):
-        images = datasets.training_batches(data.train.images, config.batch_size, run.seed, first_step=first_step)
-        return images.map(lambda x: (x, x))
-
-    validation = datasets.scale(data.validation.images).numpy()
-    return run.fit(build, batches, config.batch_size, (validation, validation))
 
 
 def _scikit_learn_classifiers(config, on, seed):
@@ -205,7 +186,7 @@ def _samples_of_other_runs(run):
     for name in ("vae", "gan"):
         results = run.directory.parent / name / "results.json"
         if results.exists():
-            other = json.loads(results.read_text())
+            other = read_json(results)
             if (other["dataset"], other["preset"]) == (run.data.name, run.request["preset"]):
                 samples[name] = export.generate(results.with_name("saved_model"), 10, run.seed)
     return samples

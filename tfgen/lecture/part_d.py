@@ -35,35 +35,31 @@ def gan(run):
             # The discriminator takes k steps for the generator's one.
             total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
             rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
-        model.compile(
-            *map(keras.optimizers.Adam, rates),
-            jit_compile=run.jit_compile,
-            steps_per_execution=steps,
-        )
+        model.compile(*map(keras.optimizers.Adam, rates), **run.compile_options(batch_size))
         return model
 
     def batches(first_step):
         return datasets.training_batches(data.train.images, batch_size, run.seed, first_step=first_step)
 
-    seed = stateless_seed(run.seed, Draw.EVALUATION)
     snapshots = run.directory / "checkpoints" / "samples"
 
     def snapshot(model, epoch):
         if epoch in snapshot_epochs(config.epochs):
             buffer = io.BytesIO()
-            np.save(buffer, model.generator(model.sample_noise((24, config.noise_dim), seed)).numpy())
+            z = model.sample_noise((24, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE))
+            np.save(buffer, model.generator(z).numpy())
             write_atomically(snapshots / f"{epoch:06d}.npy", buffer.getvalue())
 
     validation = datasets.scale(data.validation.images).numpy()
     model, history = run.fit(build, batches, batch_size, (validation,), snapshot)
-    z = model.sample_noise((config.num_samples, config.noise_dim), seed)
+    z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
 
     classify, error = _train_digit_classifier(run)
     n = config.num_samples
     shares = class_shares(classify(samples))
     run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", n)
-    run.metric("classifier_test_error", error, "share misclassified", "test", len(data.test))
+    run.metric("test_error__classifier", error, "share misclassified", "test", len(data.test))
 
     run.figure("samples", figures.image_grid(samples[:100], 10, f"GAN after {config.epochs} epochs"))
     stages = {int(path.stem): np.load(path) for path in sorted(snapshots.glob("*.npy"))}
@@ -74,7 +70,7 @@ def gan(run):
     ]
     run.figure("training", figures.curves(history, panels))
     run.figure("class_shares", figures.class_shares(shares, f"{n:,} samples by class"))
-    run.export(model, model.endpoints())
+    run.export(model.endpoints())
 
 
 def snapshot_epochs(epochs):
@@ -86,21 +82,26 @@ def snapshot_epochs(epochs):
 def _train_digit_classifier(run):
     """Returns a function from images to logits, trained on the training split, and its error on the test split."""
     config, data = run.config, run.data
-    batch_size = config.batch_size
-    # Anew, so that a resumed run, which has built other models before, begins with the same weights.
-    keras.utils.set_random_seed(run.seed)
-    steps = run.steps_per_epoch(batch_size)
-    model = digit_classifier()
-    model.compile(
-        run.adam(1e-3, config.classifier_epochs * steps),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=run.jit_compile,
-        steps_per_execution=steps,
-    )
-    batches = datasets.training_batches(data.train.images, batch_size, run.seed, labels=data.train.labels)
+    batch_size, epochs = config.batch_size, config.classifier_epochs
+
+    def build():
+        model = digit_classifier(datasets.PIXELS, config.classifier_units)
+        model.compile(
+            run.adam(config.classifier_learning_rate, epochs * run.steps_per_epoch(batch_size)),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            **run.compile_options(batch_size),
+        )
+        return model
+
+    def batches(first_step):
+        return datasets.training_batches(
+            data.train.images, batch_size, run.seed, labels=data.train.labels, first_step=first_step
+        )
+
+    validation = (datasets.scale(data.validation.images).numpy(), data.validation.labels)
     print("training the digit classifier that judges the samples", flush=True)
-    model.fit(batches, epochs=config.classifier_epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
+    model, _ = run.fit(build, batches, batch_size, validation, name="classifier", epochs=epochs)
 
     def classify(images):
         return model.predict(images, batch_size=run.EVALUATION_BATCH, verbose=0)

@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from tfgen.distributions import Draw, stateless_normal, stateless_seed, stateless_uniform
+from tfgen.distributions import Draw, serving_seed, stateless_normal, stateless_seed, stateless_uniform
 from tfgen.losses import discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
-from tfgen.models.networks import hidden_layers
+from tfgen.models.networks import hidden_layers, images_of
 
 GENERATOR_LOSSES = {"minimax": minimax_generator_loss, "non-saturating": non_saturating_generator_loss}
 NOISES = {"uniform": lambda shape, seed: stateless_uniform(shape, seed, -1.0, 1.0), "gaussian": stateless_normal}
@@ -17,13 +17,15 @@ class GAN(keras.Model):
 
     One training step is one iteration of the paper's algorithm 1: k discriminator updates, each on fresh data and
     fresh noise, then one generator update on fresh noise. The batch that `fit` passes holds the data of all k
-    updates, so its size is k times the minibatch:
+    updates, so its size is k times the minibatch (of a last batch that k does not divide, the rest is left out; it
+    must hold k images at least):
 
         gan.compile(generator_optimizer=..., discriminator_optimizer=...)
         gan.fit(images, batch_size=gan.discriminator_steps * 128)
 
-    Logged: `discriminator_loss`, `generator_loss` (nats, mean over the minibatch, before the respective update),
-    `real_probability` = mean D(x) and `fake_probability` = mean D(G(z)).
+    Logged, each before the update that it belongs to: `discriminator_loss` (nats, mean over the minibatch) and
+    `real_probability` = mean D(x) of the last of the k updates; `generator_loss` and `fake_probability` = mean D(G(z))
+    of the generator's update, hence against the discriminator as just updated.
 
     Args:
         noise_dim: dimension of the noise z.
@@ -89,9 +91,16 @@ class GAN(keras.Model):
     def metrics(self):
         return list(self.trackers.values())
 
-    def compile(self, generator_optimizer, discriminator_optimizer, **kwargs):
-        """Configures training; `kwargs` go to `keras.Model.compile` (`jit_compile`, `steps_per_execution`)."""
-        super().compile(optimizer=None, **kwargs)
+    def compile(
+        self, generator_optimizer, discriminator_optimizer, jit_compile="auto", steps_per_execution=1, run_eagerly=False
+    ):
+        """Configures training: two optimizers, and `keras.Model.compile`'s options that have a meaning here."""
+        super().compile(
+            optimizer=None,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+            run_eagerly=run_eagerly,
+        )
         self.generator_optimizer = keras.optimizers.get(generator_optimizer)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
@@ -102,11 +111,12 @@ class GAN(keras.Model):
         return NOISES[self.noise](shape, seed)
 
     def train_step(self, data):
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x = images_of(data)
         k = self.discriminator_steps
-        real = tf.split(x, k)
+        n = tf.shape(x)[0] // k
+        real = tf.reshape(x[: k * n], (k, n, self.input_dim))
         seed = stateless_seed(self.seed, Draw.NOISE, self.generator_optimizer.iterations)
-        z = self.sample_noise((k + 1, tf.shape(real[0])[0], self.noise_dim), seed)
+        z = self.sample_noise((k + 1, n, self.noise_dim), seed)
         for j in range(k):
             d_loss, real_logits = self._update_discriminator(real[j], z[j])
         g_loss, fake_logits = self._update_generator(z[k])
@@ -130,7 +140,7 @@ class GAN(keras.Model):
         return loss, fake_logits
 
     def test_step(self, data):
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x = images_of(data)
         # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
         seed = stateless_seed(self.seed, Draw.EVALUATION, self.trackers["discriminator_loss"].count)
         z = self.sample_noise((tf.shape(x)[0], self.noise_dim), seed)
@@ -190,7 +200,9 @@ class GAN(keras.Model):
         image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
 
         def generate_from_seeds(seed):
-            z = tf.map_fn(lambda s: self.sample_noise((self.noise_dim,), [s, 0]), seed, fn_output_signature=tf.float32)
+            z = tf.map_fn(
+                lambda s: self.sample_noise((self.noise_dim,), serving_seed(s)), seed, fn_output_signature=tf.float32
+            )
             return {"image": self.generator(z), "z": z}
 
         def discriminate(image):

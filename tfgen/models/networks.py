@@ -1,4 +1,4 @@
-"""The fully connected layers that the models are made of."""
+"""What the model families share: fully connected layers, and the check of what `fit` passes."""
 
 import keras
 
@@ -16,4 +16,18 @@ def hidden_layers(x, units, activation):
     """
     for width in units:
         x = keras.layers.Dense(width, activation)(x)
+    return x
+
+
+def images_of(data):
+    """Returns the images of a batch that `fit` or `evaluate` passes to a model which trains on images alone.
+
+    Raises:
+        ValueError: if there are targets or sample weights, which would be ignored, or if the images are integers.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if y is not None or sample_weight is not None:
+        raise ValueError("this model trains on images alone: pass neither targets nor sample weights.")
+    if not x.dtype.is_floating:
+        raise ValueError(f"images must be float in [0, 1], got {x.dtype.name}; scale them with `datasets.scale`.")
     return x

@@ -9,10 +9,11 @@ from tfgen.distributions import (
     kl_divergence,
     normal_log_prob,
     sample_normal,
+    serving_seed,
     stateless_normal,
     stateless_seed,
 )
-from tfgen.models.networks import hidden_layers
+from tfgen.models.networks import hidden_layers, images_of
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -68,7 +69,7 @@ class VAE(keras.Model):
         """Returns log p(x|z) `(batch,)`, nats per image, summed over pixels."""
         return bernoulli_log_prob(x, self.decoder(z))
 
-    def elbo_terms(self, x, seed):
+    def negative_elbo_terms(self, x, seed):
         """Returns the two terms of the negative ELBO, the first estimated with one draw of z per image.
 
         -L(x) = E_q[-log p(x|z)] + KL(q(z|x) || p(z)).
@@ -87,20 +88,22 @@ class VAE(keras.Model):
         return -self.log_likelihood(x, z), kl_divergence(z_mean, z_log_var)
 
     def train_step(self, data):
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if self.loss is not None:
+            raise ValueError(f"the loss is the negative ELBO: compile with an optimizer only, got loss={self.loss!r}.")
+        x = images_of(data)
         seed = stateless_seed(self.seed, Draw.LATENT, self.optimizer.iterations)
         with tf.GradientTape() as tape:
-            reconstruction_loss, kl = self.elbo_terms(x, seed)
+            reconstruction_loss, kl = self.negative_elbo_terms(x, seed)
             loss = tf.reduce_mean(reconstruction_loss + kl)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track(reconstruction_loss, kl)
 
     def test_step(self, data):
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x = images_of(data)
         # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
         seed = stateless_seed(self.seed, Draw.EVALUATION, self.negative_elbo_tracker.count)
-        return self._track(*self.elbo_terms(x, seed))
+        return self._track(*self.negative_elbo_terms(x, seed))
 
     def _track(self, reconstruction_loss, kl):
         self.negative_elbo_tracker.update_state(reconstruction_loss + kl)
@@ -144,7 +147,9 @@ class VAE(keras.Model):
             return {"z_mean": z_mean, "z_log_var": z_log_var}
 
         def generate(seed):
-            z = tf.map_fn(lambda s: stateless_normal((self.latent_dim,), [s, 0]), seed, fn_output_signature=tf.float32)
+            z = tf.map_fn(
+                lambda s: stateless_normal((self.latent_dim,), serving_seed(s)), seed, fn_output_signature=tf.float32
+            )
             return {"image": self.decode(z), "z": z}
 
         reconstruct = (lambda image: {"reconstruction": self.reconstruct(image)}, [image])
