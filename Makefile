@@ -13,7 +13,7 @@ INSTALLED := .venv/installed
 help:
 	@echo "make replicate   train, evaluate and draw every recipe (PRESET=smoke|quick|paper, ARGS=--resume ...)"
 	@echo "make test        run the tests"
-	@echo "make docs        take the README's pictures from runs/, after make replicate"
+	@echo "make docs        take the README's pictures and table from runs/, after make replicate"
 	@echo "make lint        check the style"
 	@echo "make clean       remove .venv, caches and build products; runs/ stays"
 
@@ -27,11 +27,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-docs:
+docs: $(INSTALLED)
 	mkdir -p docs/images
 	cp runs/gan/figures/samples_through_training.png docs/images/gan_through_training.png
 	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
 	cp runs/vae/figures/samples.png docs/images/vae_samples.png
+	for run in runs/*/results.json; do \
+		mkdir -p docs/results/$$(basename $$(dirname $$run)) && cp $$run docs/results/$$(basename $$(dirname $$run)); done
+	$(BIN)/tfgen table docs/results --write README.md
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -19,6 +19,25 @@ IDX = {
     "t10k-images-idx3-ubyte": np.full((3, 28, 28), 7, np.uint8),
     "t10k-labels-idx1-ubyte": np.uint8([3, 1, 4]),
 }
+RESULTS = {
+    "recipe": "vae",
+    "lecture_items": ["B3"],
+    "dataset": "mnist",
+    "comparable": True,
+    "preset": "quick",
+    "seed": 5,
+    "seconds": 60.4,
+    "environment": {"cpus": 2, "tensorflow": "2.21.0"},
+    "metrics": {
+        name: {"value": value, "unit": "nats", "split": "test", "n": 10_000}
+        for name, value in (
+            ("test_negative_elbo", 99.5),
+            ("test_reconstruction_loss", 73.25),
+            ("test_kl_divergence", 26.25),
+            ("other", 1.0),
+        )
+    },
+}
 # Recipes and their order are in recipes.py; the lecture's items are its own.
 LECTURE_ITEMS = {
     *(f"A{i}" for i in range(1, 8)),
@@ -55,6 +74,10 @@ def place(tmp_path, monkeypatch):
     info.write_text("garbage")
     (tmp_path / "no_model").mkdir()
     (tmp_path / "no_model" / "saved_model.pb").write_bytes(b"garbage")
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "vae").write_text("not a directory")
+    (tmp_path / "results" / "vae").mkdir(parents=True)
+    (tmp_path / "results" / "vae" / "results.json").write_text(json.dumps(RESULTS))
     checkpoint = tmp_path / "unfinished" / "vae" / "checkpoints" / "model.keras"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"")
@@ -117,6 +140,10 @@ BAD_REQUESTS = {
     "run vae --data-dir missing": ["'missing'", "not a directory"],
     "run vae --dataset mnist --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
     "run vae --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
+    "run vae --output-dir blocked": ["'blocked'", "blocked/vae is a file", "name another"],
+    "table missing": ["'missing'", "no finished run", "--output-dir"],
+    "table results --write missing": ["no file 'missing'", "README"],
+    "table results --write file": ["file needs one line", "<!-- results", "add them"],
     "data": ["ACTION", "--help"],
     "data status --data-dir missing": ["'missing'", "not a directory"],
     "data status --data-dir file": ["'file'", "not a directory"],
@@ -139,7 +166,7 @@ BAD_REQUESTS = {
     "sample no_model": ["'no_model'", "cannot be read"],
     "sample empty --num 0": ["--num", "at least 1", "0"],
     "sample empty --num two": ["--num", "int", "'two'"],
-    "sample empty --seed -1": ["--seed", "at least 0", "-1"],
+    "sample empty --seed -1": ["--seed", "between 0 and", "-1"],
     "sample empty --output grid.jpg": ["--output", ".png", "'grid.jpg'"],
     "sample empty --output missing/grid.png": ["--output", "existing directory", "'missing/grid.png'"],
 }
@@ -202,6 +229,26 @@ def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
         assert name in printed and recipe.title in printed and ", ".join(recipe.lecture_items) in printed
         for metric, published in recipe.published.items():
             assert f"{metric} = {published.value} ({published.source})" in printed
+
+
+def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_about(place, capsys):
+    assert call(["table", "results"]) == 0
+    printed = capsys.readouterr().out
+    assert "| B3 | `vae` | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.50 |" in printed
+    assert "73.25" in printed and "26.25" in printed and "other" not in printed
+    assert "Dataset mnist, preset quick, seed 5; 60 s in all on 2 CPU cores" in printed
+    marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"
+    readme = place / "README.md"
+    readme.write_text(f"before\n{marks.format('stale')}\nafter\n")
+    assert call(["table", "results", "--write", "README.md"]) == 0
+    assert readme.read_text() == f"before\n{marks.format(printed)}\nafter\n"
+
+
+def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():
+    process = subprocess.run(
+        f"{sys.executable} -m tfgen list --json | head -1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert (process.stdout, process.stderr) == ("{\n", "")
 
 
 def test_list_as_json_covers_the_lecture(capsys):

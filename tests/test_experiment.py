@@ -110,7 +110,8 @@ def test_the_pca_errors_are_those_of_a_singular_value_decomposition_of_all_train
     for k in (30, 150):
         residual = test - test @ components[:k].T @ components[:k]
         metric = runs[1]["stacked-autoencoder"]["metrics"][f"pca_squared_error__{k}"]
-        assert metric["value"] == pytest.approx(np.mean(np.sum(residual**2, axis=1)), rel=1e-5)
+        # Ours is in float32, and what 150 components leave of these images is small.
+        assert metric["value"] == pytest.approx(np.mean(np.sum(residual**2, axis=1)), rel=1e-3)
 
 
 def test_the_shares_of_the_digits_are_the_classifier_s_verdict_on_samples_of_the_generator(runs, digits, stored):
@@ -131,7 +132,7 @@ def test_models_are_what_the_recipes_say(stored):
         config, model = RECIPES[name].presets["smoke"], stored(name)
         assert (model.latent_dim, model.activation) == (config.latent_dim, config.activation)
         assert tuple(model.hidden_units) == config.hidden_units
-        assert model.optimizer.learning_rate == pytest.approx(0, abs=1e-9)  # the cosine's end
+        assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)  # the cosine's end
         assert _first_rate(model.optimizer) == config.learning_rate
     assert stored("vae-gaussian").min_variance == RECIPES["vae-gaussian"].presets["smoke"].min_variance
     config, model = RECIPES["gan"].presets["smoke"], stored("gan")

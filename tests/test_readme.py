@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfgen import cli
+from tfgen import cli, report
 from tfgen.export import export
 from tfgen.models.gan import GAN
 from tfgen.recipes import LECTURE, RECIPES
@@ -61,6 +61,17 @@ def test_items_of_a_recipe_are_not_called_missing(name):
     for item in RECIPES[name].lecture_items:
         (row,) = re.findall(rf"^\| {item} \|.*$", README, re.MULTILINE)
         assert "not yet" not in row
+
+
+def test_the_table_of_results_is_that_of_the_results_kept():
+    results = report.load_results(ROOT / "docs" / "results")
+    assert {result["recipe"] for result in results} == set(RECIPES)
+    start, end = report.README_MARKS
+    shown = README[README.index(start) + len(start) : README.index(end)].strip()
+    assert shown == report.readme_table(results)
+    # They are MNIST's, and each metric of the table is one that its run computed.
+    assert all(result["dataset"] == "mnist" and result["comparable"] for result in results)
+    assert shown.count("\n| ") == 1 + sum(len(recipe.headline) for recipe in RECIPES.values())
 
 
 def test_pictures_stand_where_the_readme_points():

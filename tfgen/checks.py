@@ -49,8 +49,8 @@ def check_sample(saved_model, num, seed, output):
         raise InputError(f"--num must be at least 1, got {num}")
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
-    if not (pathlib.Path(saved_model) / "saved_model.pb").is_file():
-        raise InputError(f"{str(saved_model)!r} holds no SavedModel; name a directory with saved_model.pb in it")
     output = pathlib.Path(output)
     if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
         raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")
+    if not (pathlib.Path(saved_model) / "saved_model.pb").is_file():
+        raise InputError(f"{str(saved_model)!r} holds no SavedModel; name a directory with saved_model.pb in it")

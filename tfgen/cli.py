@@ -57,6 +57,11 @@ def _parser():
     command.add_argument("--output", default="grid.png", metavar="PNG", help="default: grid.png")
     command.set_defaults(function=_sample)
 
+    command = commands.add_parser("table", parents=[debug], help="the README's table, from the results of runs")
+    command.add_argument("runs", nargs="?", default="runs", metavar="RUNS_DIR", help="default: runs")
+    command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
+    command.set_defaults(function=_table)
+
     command = commands.add_parser("data", help="prepared datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("status", parents=[debug, data], help="which datasets are prepared, and where")
@@ -193,6 +198,19 @@ def _sample(args):
     images = export.generate(args.saved_model, args.num, args.seed)
     write_atomically(args.output, figures.tiled_png(images, columns=math.ceil(args.num**0.5)))
     print(f"{args.num} images: {args.output}")
+
+
+def _table(args):
+    from tfgen import report
+
+    results = report.load_results(args.runs)
+    if not results:
+        raise InputError(f"no finished run in {args.runs!r}; name the --output-dir of tfgen run")
+    if args.write is None:
+        print(report.readme_table(results))
+    else:
+        report.write_readme_table(results, args.write)
+        print(f"{len(results)} recipes: {args.write}")
 
 
 def _data_status(args):

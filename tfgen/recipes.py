@@ -182,12 +182,14 @@ class Recipe:
         title: what it is, in a line.
         lecture_items: ids of `LECTURE`.
         presets: preset name -> hyper-parameters.
+        headline: names of the metrics that the README's table shows; a run's own report has all of them.
         published: metric name -> `Published`, for the metrics that a paper reports under the same protocol.
     """
 
     title: str
     lecture_items: tuple
     presets: dict
+    headline: tuple
     published: dict = dataclasses.field(default_factory=dict)
 
 
@@ -195,6 +197,7 @@ RECIPES = {
     "shallow-autoencoder": Recipe(
         title="One hidden layer, ReLU or sigmoid, untied and tied weights, beside PCA with as many components",
         lecture_items=("A2", "A3", "A4"),
+        headline=("test_squared_error__relu_untied", "test_squared_error__relu_tied", "pca_squared_error__64"),
         presets={
             "smoke": ShallowAutoencoder(epochs=1),
             "quick": ShallowAutoencoder(epochs=20),
@@ -204,6 +207,7 @@ RECIPES = {
     "stacked-autoencoder": Recipe(
         title="Stacked autoencoder 784-300-150-300-784, squared error, beside PCA with as many components",
         lecture_items=("A2", "A4", "A5"),
+        headline=("test_squared_error", "pca_squared_error__150", "pca_squared_error__30"),
         presets={
             "smoke": StackedAutoencoder(epochs=1),
             "quick": StackedAutoencoder(epochs=40),
@@ -216,6 +220,7 @@ RECIPES = {
     "clustering-autoencoder": Recipe(
         title="Autoencoder 784-128-64-10-2: the digits in the plane of its codes, beside PCA-2 and wider codes",
         lecture_items=("A2", "A7"),
+        headline=("knn1_error__2d", "knn1_error__pca2", "kmeans_accuracy__2d", "kmeans_accuracy__pixels"),
         presets={
             "smoke": ClusteringAutoencoder(epochs=1),
             "quick": ClusteringAutoencoder(epochs=25),
@@ -225,16 +230,19 @@ RECIPES = {
     "vae": Recipe(
         title="Variational autoencoder, Bernoulli likelihood on binarised pixels",
         lecture_items=("B1", "B3", "B4", "B5", "B6"),
+        headline=("test_negative_elbo", "test_reconstruction_loss", "test_kl_divergence"),
         presets={"smoke": VAE(epochs=1), "quick": VAE(epochs=35), "paper": VAE(epochs=500)},
     ),
     "vae-gaussian": Recipe(
         title="Variational autoencoder whose decoder gives mean and variance of Gaussian pixels",
         lecture_items=("B2", "B4", "B5"),
+        headline=("test_negative_elbo",),
         presets={"smoke": GaussianVAE(epochs=1), "quick": GaussianVAE(epochs=15), "paper": GaussianVAE(epochs=200)},
     ),
     "vae-2d": Recipe(
         title="Variational autoencoder with two latents: the manifold, and a scatter plot of the codes",
         lecture_items=("B5", "B6"),
+        headline=("test_negative_elbo",),
         presets={
             "smoke": VAE(epochs=1, latent_dim=2, hidden_units=(512, 256), activation="relu"),
             "quick": VAE(epochs=20, latent_dim=2, hidden_units=(512, 256), activation="relu"),
@@ -244,6 +252,7 @@ RECIPES = {
     "gan": Recipe(
         title="The lecture's GAN on MNIST, alternating updates, non-saturating loss",
         lecture_items=("D1", "D2", "D3", "D4", "D5"),
+        headline=("rarest_class_share", "test_error__classifier"),
         presets={
             "smoke": GAN(epochs=1, num_samples=1_000, classifier_epochs=1),
             "quick": GAN(epochs=150),
@@ -254,6 +263,7 @@ RECIPES = {
     "discriminative-vs-generative": Recipe(
         title="Discriminative and generative classifiers: boundaries, tables, errors on pixels and codes, samples",
         lecture_items=("C1", "C2", "C3", "C4"),
+        headline=("test_error__knn", "test_error__svm", "test_error__naive_bayes", "test_error__gaussian_mixture"),
         presets={
             "smoke": DiscriminativeVsGenerative(epochs=1, num_train=1_000),
             "quick": DiscriminativeVsGenerative(epochs=10, num_train=10_000),

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from tfgen.errors import InputError
 from tfgen.files import read_json, write_atomically
 from tfgen.recipes import RECIPES
 
@@ -42,6 +43,58 @@ def table(results):
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
     text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([text[0], "-+-".join("-" * width for width in widths), *text[1:]])
+
+
+README_HEADER = ("lecture", "recipe", "metric", "unit", "split, n", "published", "ours")
+README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
+
+
+def readme_table(results):
+    """Returns the README's Markdown table: each recipe's headline metrics, and below it how they were computed."""
+    lines = ["| " + " | ".join(README_HEADER) + " |", "|" + " --- |" * len(README_HEADER)]
+    for result in results:
+        for name in RECIPES[result["recipe"]].headline:
+            if name not in result["metrics"]:
+                raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
+            metric = result["metrics"][name]
+            published = (
+                f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
+            )
+            cells = (
+                " ".join(result["lecture_items"]),
+                f"`{result['recipe']}`",
+                f"`{name}`",
+                metric["unit"],
+                f"{metric['split']}, {metric['n']:,}",
+                published if result["comparable"] else "not comparable",
+                _number(metric["value"]),
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    runs = {(result["dataset"], result["preset"], result["seed"]) for result in results}
+    made = "; ".join(f"dataset {dataset}, preset {preset}, seed {seed}" for dataset, preset, seed in sorted(runs))
+    seconds = sum(result["seconds"] for result in results)
+    cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
+    versions = sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results})
+    lines += [
+        "",
+        f"{made.capitalize()}; {seconds:.0f} s in all on {cpus} CPU cores without GPU, {', '.join(versions)}.",
+    ]
+    return "\n".join(lines)
+
+
+def write_readme_table(results, path):
+    """Replaces what stands between the marks in a README by `readme_table(results)`."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}; name a README with the marks of the table in it")
+    text = path.read_text()
+    start, end = README_MARKS
+    if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
+        raise InputError(
+            f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where it is to stand"
+        )
+    head, tail = text[: text.index(start)], text[text.index(end) :]
+    write_atomically(path, f"{head}{start}\n{readme_table(results)}\n{tail}".encode())
 
 
 def load_results(directory):
