@@ -1,0 +1,87 @@
+"""Parzen-window log-likelihood: against its definition, as a density, and where it misleads."""
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from tfgen.evaluation import parzen
+
+
+def by_definition(samples, images, sigma):
+    """In float64, image by image: log of the mean of SciPy's normal densities."""
+    normal = stats.norm(scale=sigma)
+    return np.array([special.logsumexp(normal.logpdf(x - samples).sum(axis=1)) - np.log(len(samples)) for x in images])
+
+
+@pytest.fixture
+def digits():
+    rng = np.random.default_rng(0)
+    prototypes = rng.random((5, 50)) < 0.3
+    return [(0.8 * prototypes[rng.integers(5, size=n)] + 0.2 * rng.random((n, 50))) for n in (300, 80, 120)]
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0])
+def test_the_log_density_is_that_of_its_definition(digits, sigma):
+    samples, _, images = digits
+    ours = parzen.parzen_log_density(samples, images, [sigma])
+    assert ours.shape == (1, 120)
+    np.testing.assert_allclose(ours[0], by_definition(samples, images, sigma), atol=2e-3)
+    # Without the mean over samples it is off by log 300.
+    assert np.all(np.abs(ours[0] + np.log(300) - by_definition(samples, images, sigma)) > 5)
+
+
+def test_one_sample_at_the_image_has_the_height_of_the_normal_density():
+    x = np.full((1, 784), 0.7)
+    expected = -392 * np.log(2 * np.pi * 0.04)
+    assert parzen.parzen_log_density(x, x, [0.2])[0, 0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_density_integrates_to_one():
+    samples = np.array([[0.2, 0.3], [0.8, 0.4], [0.5, 0.9]])
+    axis = np.linspace(-2, 3, 201)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    density = np.exp(parzen.parzen_log_density(samples, grid, [0.15]))
+    assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-3)
+
+
+def test_far_away_images_and_narrow_windows_stay_finite():
+    values = parzen.parzen_log_density(np.zeros((4, 784)), np.ones((2, 784)), [1e-2, 1.0])
+    assert np.all(np.isfinite(values)) and np.all(values[0] < -3e6)
+
+
+def test_the_chunks_of_images_do_not_show(digits, monkeypatch):
+    samples, _, images = digits
+    whole = parzen.parzen_log_density(samples, images, [0.2, 0.4])
+    monkeypatch.setattr(parzen, "CHUNK", 7)
+    np.testing.assert_allclose(parzen.parzen_log_density(samples, images, [0.2, 0.4]), whole, atol=1e-3)
+
+
+def test_sigma_is_the_best_for_validation_and_the_error_is_that_of_the_mean_over_test(digits):
+    samples, validation, test = digits
+    sigmas = np.logspace(-2, 0, 9)
+    result = parzen.parzen_log_likelihood(samples, validation, test, sigmas)
+    means = [by_definition(samples, validation, sigma).mean() for sigma in sigmas]
+    assert result.sigma == sigmas[int(np.argmax(means))] and not result.at_edge
+    values = by_definition(samples, test, result.sigma)
+    assert result.log_likelihood == pytest.approx(values.mean(), abs=2e-3)
+    assert result.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(120), rel=1e-3)
+
+
+@pytest.mark.parametrize("sigmas", [np.array([0.5, 0.7, 0.9]), np.array([0.01, 0.02])])
+def test_a_sigma_at_the_edge_of_the_grid_is_said_to_be_there(digits, sigmas):
+    assert parzen.parzen_log_likelihood(*digits, sigmas).at_edge
+
+
+def test_the_measure_prefers_the_centres_of_k_means_to_true_images_as_theis_et_al_show():
+    """Four broad clusters in 100 dimensions: 10 centres beat 10 true draws, though they are no samples of the data."""
+    rng = np.random.default_rng(0)
+    means = rng.random((4, 100))
+
+    def draw(n):
+        return means[rng.integers(4, size=n)] + 0.2 * rng.standard_normal((n, 100))
+
+    train, validation, test = draw(2000), draw(200), draw(400)
+    centres = parzen.kmeans_centres(train, 10, seed=0)
+    assert centres.shape == (10, 100)
+    scores = [parzen.parzen_log_likelihood(x, validation, test).log_likelihood for x in (centres, train[:10])]
+    assert scores[0] > scores[1] + 5

@@ -1,0 +1,66 @@
+"""The log-likelihood of a variational autoencoder by importance sampling."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfgen.distributions import normal_log_prob, stateless_normal
+
+
+def importance_sampled_nll(encode, log_likelihood, images, num_samples, seed, batch_size=100, chunk=50):
+    """Returns the negative log-likelihood of each image, estimated with samples from the approximate posterior.
+
+    -log p(x) is estimated by -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): in expectation never below
+    the true value, and never above the negative ELBO, which K = 1 is.
+
+    The sum over K grows chunk by chunk, so the memory is that of `batch_size * chunk` images, whatever K.
+
+    Args:
+        encode: function from `(batch, pixels)` to `(z_mean, z_log_var)`, both `(batch, latent_dim)`.
+        log_likelihood: function from `(n, pixels)` and `(n, latent_dim)` to log p(x|z) `(n,)`, nats.
+        images: `(n, pixels)` float32, binary for a Bernoulli likelihood.
+        num_samples: K, a multiple of `chunk`, or less than it.
+        seed: `(2,)` integers; batch i and chunk j have draws of their own.
+        batch_size: images evaluated together.
+        chunk: samples of each of them evaluated together.
+
+    Returns:
+        `(n,)` float64, nats per image.
+
+    Raises:
+        ValueError: if `num_samples` is no positive multiple of `chunk`.
+
+    Source: Burda et al. 2015, section 3 and appendix; Rezende et al. 2014, appendix E.
+    """
+    chunk = min(chunk, num_samples)
+    if num_samples < 1 or num_samples % chunk:
+        raise ValueError(f"`num_samples` must be a positive multiple of `chunk` ({chunk}), got {num_samples}.")
+
+    @tf.function(reduce_retracing=True)
+    def log_mean_weight(x, batch):
+        z_mean, z_log_var = encode(x)
+        n, latent_dim = tf.shape(x)[0], z_mean.shape[-1]
+        zeros = tf.zeros_like(z_mean)
+
+        def add(j, total):
+            key = tf.stack([tf.cast(seed[0], tf.int64), tf.cast(seed[1], tf.int64) + batch * num_samples + j])
+            epsilon = stateless_normal((chunk, n, latent_dim), key)
+            z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
+            # log q(z|x) in terms of epsilon: no division by a small sigma.
+            log_q = normal_log_prob(epsilon, zeros, zeros) - 0.5 * tf.reduce_sum(z_log_var, axis=-1)
+            repeated = tf.reshape(tf.repeat(x[None], chunk, axis=0), (chunk * n, x.shape[-1]))
+            log_p_x = tf.reshape(log_likelihood(repeated, tf.reshape(z, (chunk * n, latent_dim))), (chunk, n))
+            log_weights = log_p_x + normal_log_prob(z, zeros, zeros) - log_q
+            return j + 1, tf.reduce_logsumexp(tf.concat([total[None], log_weights], axis=0), axis=0)
+
+        start = (tf.constant(0, tf.int64), tf.fill([n], tf.constant(-math.inf, tf.float32)))
+        _, total = tf.while_loop(lambda j, _: j < num_samples // chunk, add, start, parallel_iterations=1)
+        return total - math.log(num_samples)
+
+    batches = range(0, len(images), batch_size)
+    values = [
+        log_mean_weight(tf.constant(images[i : i + batch_size]), tf.constant(i // batch_size, tf.int64)).numpy()
+        for i in batches
+    ]
+    return -np.concatenate(values).astype(np.float64)
