@@ -125,3 +125,19 @@ def sample_normal(mean, log_var, seed):
     Source: Kingma & Welling 2013, section 2.4 (the reparameterisation trick).
     """
     return mean + tf.exp(0.5 * log_var) * stateless_normal(tf.shape(mean), seed)
+
+
+def log_prior_ratio(z, epsilon, z_log_var):
+    """Returns log p(z) - log q(z|x) of a draw z = z_mean + sigma * epsilon, with p(z) = N(0, I).
+
+    log q(z|x) = log N(epsilon; 0, I) - 1/2 sum_j log sigma_j^2, which needs no division by a small sigma.
+
+    Args:
+        z: `(..., latent_dim)` float.
+        epsilon: `(..., latent_dim)` float, the standard normal draw that z comes from.
+        z_log_var: `(..., latent_dim)` float, or of a shape that broadcasts.
+
+    Returns:
+        `(...)` float, nats.
+    """
+    return 0.5 * tf.reduce_sum(z_log_var + tf.square(epsilon) - tf.square(z), axis=-1)

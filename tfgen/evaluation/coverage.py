@@ -1,6 +1,7 @@
-"""How evenly generated images cover the classes, by a classifier's verdict."""
+"""How evenly images cover the classes, by a classifier's verdict, and how many latents a model uses for them."""
 
 import numpy as np
+from scipy.special import rel_entr
 
 
 def class_shares(probabilities):
@@ -14,3 +15,30 @@ def class_shares(probabilities):
     """
     predicted = np.argmax(probabilities, axis=1)
     return np.bincount(predicted, minlength=np.shape(probabilities)[1]) / len(predicted)
+
+
+def classifier_score(probabilities):
+    """Returns exp E_x[KL(p(y|x) || p(y))], p(y) being the mean of p(y|x): 1 at worst, the number of classes at best.
+
+    Args:
+        probabilities: `(n, classes)` float, each row adding up to 1.
+
+    Returns:
+        float. High where each image is surely of one class and all classes are as frequent.
+
+    Source: Salimans et al. 2016, section 4 (the Inception score, with a classifier of one's own).
+    """
+    p = np.asarray(probabilities, np.float64)
+    return float(np.exp(np.mean(np.sum(rel_entr(p, p.mean(axis=0)), axis=1))))
+
+
+def active_units(z_means, threshold=0.01):
+    """Returns how many latents a VAE uses: those whose posterior mean varies over the data by more than `threshold`.
+
+    Args:
+        z_means: `(n, latent_dim)` float, the means of q(z|x) of n images.
+        threshold: least variance over the images.
+
+    Source: Burda et al. 2015, section 5.2.
+    """
+    return int(np.sum(np.var(z_means, axis=0) > threshold))

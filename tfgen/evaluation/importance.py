@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfgen.distributions import normal_log_prob, stateless_normal
+from tfgen.distributions import log_prior_ratio, stateless_normal
 
 
 def importance_sampled_nll(encode, log_likelihood, images, num_samples, seed, batch_size=100, chunk=50):
@@ -41,17 +41,14 @@ def importance_sampled_nll(encode, log_likelihood, images, num_samples, seed, ba
     def log_mean_weight(x, batch):
         z_mean, z_log_var = encode(x)
         n, latent_dim = tf.shape(x)[0], z_mean.shape[-1]
-        zeros = tf.zeros_like(z_mean)
 
         def add(j, total):
             key = tf.stack([tf.cast(seed[0], tf.int64), tf.cast(seed[1], tf.int64) + batch * num_samples + j])
             epsilon = stateless_normal((chunk, n, latent_dim), key)
             z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
-            # log q(z|x) in terms of epsilon: no division by a small sigma.
-            log_q = normal_log_prob(epsilon, zeros, zeros) - 0.5 * tf.reduce_sum(z_log_var, axis=-1)
             repeated = tf.reshape(tf.repeat(x[None], chunk, axis=0), (chunk * n, x.shape[-1]))
             log_p_x = tf.reshape(log_likelihood(repeated, tf.reshape(z, (chunk * n, latent_dim))), (chunk, n))
-            log_weights = log_p_x + normal_log_prob(z, zeros, zeros) - log_q
+            log_weights = log_p_x + log_prior_ratio(z, epsilon, z_log_var)
             return j + 1, tf.reduce_logsumexp(tf.concat([total[None], log_weights], axis=0), axis=0)
 
         start = (tf.constant(0, tf.int64), tf.fill([n], tf.constant(-math.inf, tf.float32)))

@@ -7,6 +7,7 @@ from tfgen.distributions import (
     Draw,
     bernoulli_log_prob,
     kl_divergence,
+    log_prior_ratio,
     normal_log_prob,
     sample_normal,
     serving_seed,
@@ -50,7 +51,7 @@ class VAE(keras.Model):
         hidden = hidden_layers(z, self.hidden_units[::-1], activation)
         self.decoder = keras.Model(z, self.likelihood_parameters(hidden), name="decoder")
 
-        self.negative_elbo_tracker = keras.metrics.Mean(name="loss")
+        self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean(name="kl_divergence")
         # train_step calls the two networks and never self(x): without this Keras takes the model for unbuilt and
@@ -59,7 +60,7 @@ class VAE(keras.Model):
 
     @property
     def metrics(self):
-        return [self.negative_elbo_tracker, self.reconstruction_tracker, self.kl_tracker]
+        return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
     def likelihood_parameters(self, hidden):
         """Returns the decoder's output: here the logits `(batch, input_dim)` of p(x|z)."""
@@ -87,26 +88,31 @@ class VAE(keras.Model):
         z = sample_normal(z_mean, z_log_var, seed)
         return -self.log_likelihood(x, z), kl_divergence(z_mean, z_log_var)
 
+    def loss_and_terms(self, x, seed):
+        """Returns what is minimised, the negative ELBO, and its two terms, each `(batch,)`, nats per image."""
+        reconstruction_loss, kl = self.negative_elbo_terms(x, seed)
+        return reconstruction_loss + kl, reconstruction_loss, kl
+
     def train_step(self, data):
         if self.loss is not None:
             raise ValueError(f"the loss is the negative ELBO: compile with an optimizer only, got loss={self.loss!r}.")
         x = images_of(data)
         seed = stateless_seed(self.seed, Draw.LATENT, self.optimizer.iterations)
         with tf.GradientTape() as tape:
-            reconstruction_loss, kl = self.negative_elbo_terms(x, seed)
-            loss = tf.reduce_mean(reconstruction_loss + kl)
-        gradients = tape.gradient(loss, self.trainable_variables)
+            loss, *terms = self.loss_and_terms(x, seed)
+            mean_loss = tf.reduce_mean(loss)
+        gradients = tape.gradient(mean_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track(reconstruction_loss, kl)
+        return self._track(loss, *terms)
 
     def test_step(self, data):
         x = images_of(data)
         # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
-        seed = stateless_seed(self.seed, Draw.EVALUATION, self.negative_elbo_tracker.count)
-        return self._track(*self.negative_elbo_terms(x, seed))
+        seed = stateless_seed(self.seed, Draw.EVALUATION, self.loss_tracker.count)
+        return self._track(*self.loss_and_terms(x, seed))
 
-    def _track(self, reconstruction_loss, kl):
-        self.negative_elbo_tracker.update_state(reconstruction_loss + kl)
+    def _track(self, loss, reconstruction_loss, kl):
+        self.loss_tracker.update_state(loss)
         self.reconstruction_tracker.update_state(reconstruction_loss)
         self.kl_tracker.update_state(kl)
         return self.get_metrics_result()
@@ -200,3 +206,39 @@ class GaussianVAE(VAE):
 
     def get_config(self):
         return {**super().get_config(), "min_variance": self.min_variance}
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class ImportanceWeightedVAE(VAE):
+    """The VAE's two networks trained on the k-sample bound, which lies between the ELBO and log p(x) (IWAE).
+
+    L_k = E[log 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x)], z_i ~ q(z|x). Logged: `loss` = -L_k; `reconstruction_loss` and
+    `kl_divergence` are those of the ELBO, to which the loss no longer adds up.
+
+    Args:
+        num_samples: k, at least 1. With k = 1 the expectation is the ELBO, its KL divergence being estimated.
+        **kwargs: see `VAE`.
+
+    Source: Burda et al. 2015, equations 8 and 13.
+    """
+
+    def __init__(self, num_samples=50, **kwargs):
+        if num_samples < 1:
+            raise ValueError(f"`num_samples` must be at least 1, got {num_samples}.")
+        self.num_samples = num_samples
+        super().__init__(**kwargs)
+
+    def loss_and_terms(self, x, seed):
+        """Returns -L_k and, of the same draws, the two terms of the negative ELBO, each `(batch,)`, nats per image."""
+        z_mean, z_log_var = self.encoder(x)
+        shape = (self.num_samples, tf.shape(x)[0], self.latent_dim)
+        epsilon = stateless_normal(shape, seed)
+        z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
+        repeated = tf.reshape(tf.repeat(x[None], self.num_samples, axis=0), (-1, self.input_dim))
+        log_p_x = tf.reshape(self.log_likelihood(repeated, tf.reshape(z, (-1, self.latent_dim))), shape[:2])
+        log_weights = log_p_x + log_prior_ratio(z, epsilon, z_log_var)
+        bound = tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(self.num_samples))
+        return -bound, -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var)
+
+    def get_config(self):
+        return {**super().get_config(), "num_samples": self.num_samples}

@@ -1,0 +1,113 @@
+"""The k-sample bound: against exact values, between the ELBO and log p(x), and as what is trained."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.distributions import Draw, log_prior_ratio, normal_log_prob, stateless_seed
+from tfgen.models.vae import VAE, ImportanceWeightedVAE
+
+
+def small(num_samples, **kwargs):
+    keras.utils.set_random_seed(0)
+    model = ImportanceWeightedVAE(num_samples, **{"latent_dim": 1, "hidden_units": (16,), "input_dim": 12, **kwargs})
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    return (rng.random((64, 12)) < np.where(rng.random((64, 1)) < 0.5, 0.1, 0.9)).astype(np.float32)
+
+
+def exact_log_likelihood(model, x):
+    """log of the integral of p(x|z) N(z) dz over a fine grid, in float64."""
+    z = np.linspace(-8, 8, 4001)
+    logits = np.asarray(model.decoder(z[:, None].astype(np.float32)), np.float64)
+    log_p = (x[:, None, :] * logits - np.logaddexp(0, logits)).sum(-1) - 0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    largest = log_p.max(axis=1, keepdims=True)
+    return (largest + np.log(np.exp(log_p - largest).sum(axis=1, keepdims=True) * (z[1] - z[0])))[:, 0]
+
+
+def bounds(model, x, draws=200):
+    """Returns the mean over draws of each image's bound, and the standard error of that mean."""
+    values = -np.array(
+        [model.loss_and_terms(x, stateless_seed(7, Draw.EVALUATION, i))[0] for i in range(draws)], np.float64
+    )
+    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(draws)
+
+
+def test_the_bound_rises_with_k_towards_the_exact_likelihood_and_stays_below_it(data):
+    model = small(1)
+    model.fit(np.tile(data, (10, 1)), batch_size=64, epochs=4, verbose=0)
+    exact = exact_log_likelihood(model, data)
+    means = []
+    for k in (1, 5, 50):
+        model.num_samples = k
+        bound, error = bounds(model, data)
+        assert np.all(bound <= exact + 5 * error)
+        means.append(bound.mean())
+    assert means[0] < means[1] < means[2] < exact.mean() + 1e-3
+    assert exact.mean() - means[2] < 0.1 * (exact.mean() - means[0])
+    # The mean of the k log-weights is the ELBO whatever k: it would not have risen.
+    assert means[2] > means[0] + 0.01
+
+
+def test_one_sample_gives_the_elbo_in_expectation_and_the_same_terms(data):
+    model = small(1)
+    plain = VAE(1, (16,), 12)
+    plain.set_weights(model.get_weights())
+    seed = stateless_seed(3, Draw.LATENT, 0)
+    _, reconstruction, kl = model.loss_and_terms(data, seed)
+    expected = plain.negative_elbo_terms(data, seed)
+    np.testing.assert_allclose(kl, expected[1], rtol=1e-5)
+    bound, error = bounds(model, data, 400)
+    values = [sum(plain.negative_elbo_terms(data, stateless_seed(8, Draw.EVALUATION, i))) for i in range(400)]
+    assert np.mean(bound) == pytest.approx(-np.mean(values), abs=10 * np.mean(error))
+    assert np.mean(reconstruction) == pytest.approx(np.mean(expected[0]), rel=0.05)
+
+
+def test_the_log_ratio_of_prior_and_posterior_is_that_of_their_densities():
+    rng = np.random.default_rng(0)
+    mean, log_var, epsilon = (rng.standard_normal((6, 3)).astype(np.float32) for _ in range(3))
+    z = mean + np.exp(0.5 * log_var) * epsilon
+    zeros = np.zeros_like(z)
+    expected = normal_log_prob(z, zeros, zeros) - normal_log_prob(z, mean, log_var)
+    np.testing.assert_allclose(log_prior_ratio(z, epsilon, log_var), expected, atol=1e-5)
+
+
+def test_a_training_step_follows_the_gradient_of_the_bound(data):
+    model = small(5)
+    model.compile(keras.optimizers.SGD(1e-2), jit_compile=False)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model.loss_and_terms(data, stateless_seed(0, Draw.LATENT, 0))[0])
+    gradients = tape.gradient(loss, model.trainable_variables)
+    before = [np.copy(weight) for weight in model.get_weights()]
+    logs = model.train_on_batch(data, return_dict=True)
+    assert logs["loss"] == pytest.approx(float(loss), rel=1e-5)
+    for old, new, gradient in zip(before, model.get_weights(), gradients, strict=True):
+        np.testing.assert_allclose(new - old, -1e-2 * gradient, atol=2e-6)
+        assert np.any(new != old)
+
+
+def test_training_on_more_samples_gives_the_better_likelihood(data):
+    """The same network, data and steps: the exact log p(x) of the data is higher with 20 samples than with one."""
+    exact = []
+    for k in (1, 20):
+        model = small(k, hidden_units=(8,))
+        model.fit(np.tile(data, (30, 1)), batch_size=64, epochs=10, shuffle=False, verbose=0)
+        exact.append(exact_log_likelihood(model, data).mean())
+    assert exact[1] > exact[0]
+
+
+def test_saving_keeps_k_and_the_weights(data, tmp_path):
+    model = small(5)
+    model.fit(data, batch_size=64, epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.num_samples == 5 and int(loaded.optimizer.iterations) == 1
+    np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
+    with pytest.raises(ValueError, match="`num_samples` must be at least 1, got 0"):
+        ImportanceWeightedVAE(0)
