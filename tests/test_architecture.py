@@ -13,7 +13,7 @@ ROOMS = (
     {"errors", "__init__"},
     {"recipes", "files", "joint"},
     {"checks", "idx", "distributions", "losses", "figures"},
-    {"datasets", "report"},
+    {"corruption", "datasets", "report"},
     {"models"},
     {"evaluation", "export"},
     {"lecture"},

@@ -20,6 +20,8 @@ class Draw(enum.IntEnum):
     EVALUATION = 4
     FIXED_BINARIZATION = 5
     SAMPLE = 6
+    CORRUPTION = 7
+    FIXED_CORRUPTION = 8
 
 
 def stateless_seed(run_seed, draw, counter=0):

@@ -35,6 +35,7 @@ from tfgen.recipes import RECIPES
 EXPERIMENTS = {
     "shallow-autoencoder": part_a.shallow_autoencoder,
     "stacked-autoencoder": part_a.stacked_autoencoder,
+    "denoising-autoencoder": part_a.denoising_autoencoder,
     "clustering-autoencoder": part_a.clustering_autoencoder,
     "vae": part_b.vae,
     "vae-gaussian": part_b.vae_gaussian,

@@ -122,20 +122,21 @@ def through_training(snapshots, title):
     return figure
 
 
-def curves(history, panels):
+def curves(history, panels, log=False):
     """Returns training curves, one panel beside the other.
 
     Args:
-        history: dict from a quantity's name to its values, one an epoch.
+        history: dict from a quantity's name to its values, one an epoch; NaN leaves a gap.
         panels: list of `(title, unit, names)`; the names are keys of `history`.
+        log: whether the vertical axes are logarithmic.
     """
     figure = Figure(figsize=(5 * len(panels), 3.4))
     axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, unit, names) in zip(axes_row, panels, strict=True):
         for name in names:
             axes.plot(np.arange(1, len(history[name]) + 1), history[name], label=name)
-        axes.set(title=title, xlabel="epoch", ylabel=unit)
-        axes.grid(alpha=0.3)
+        axes.set(title=title, xlabel="epoch", ylabel=unit, yscale="log" if log else "linear")
+        axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize=8)
     figure.tight_layout()
     return figure
@@ -169,6 +170,31 @@ def scatter(panels, labels):
     legend = figure.legend(*axes_row[0].get_legend_handles_labels(), loc="outside right center", markerscale=4)
     for handle in legend.legend_handles:
         handle.set_alpha(1)
+    return figure
+
+
+def code_statistics(spectra, mean, standard_deviation, title):
+    """Returns how a code's variance spreads over its directions, and the mean and spread of each of its units.
+
+    Args:
+        spectra: dict from a code's name to the eigenvalues of its covariance matrix, the largest first.
+        mean: `(dim,)`, of each unit of the code.
+        standard_deviation: `(dim,)`, likewise.
+        title: heading.
+    """
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    left, right = figure.subplots(1, 2)
+    for name, eigenvalues in spectra.items():
+        left.semilogy(np.arange(1, len(eigenvalues) + 1), eigenvalues / np.sum(eigenvalues), label=name)
+    left.set(xlabel="eigenvalue of the covariance, by size", ylabel="share of the variance")
+    left.grid(alpha=0.3)
+    left.legend(fontsize=8)
+    order = np.argsort(standard_deviation)[::-1]
+    units = np.arange(1, len(order) + 1)
+    right.errorbar(units, mean[order], standard_deviation[order], fmt=".", markersize=3, linewidth=0.8)
+    right.axhline(0, color="black", linewidth=0.5)
+    right.set(xlabel="unit of the code, by standard deviation", ylabel="mean ± standard deviation")
     return figure
 
 

@@ -107,6 +107,24 @@ class ShallowAutoencoder(keras.Model):
         return _signatures(self.encode, self.decode, self.input_dim, self.code_dim)
 
 
+def stack(model, layers):
+    """Gives a stacked autoencoder the weights of its layers: autoencoders of one hidden layer, each of the last's code.
+
+    Its output is then that of the layers: all encoders in their order, then all decoders in the reverse order.
+
+    Args:
+        model: what `stacked_autoencoder` returns; each pair of its layers has the widths and activations of one of
+            `layers`.
+        layers: untied `ShallowAutoencoder`s, the outermost first.
+
+    Source: Hinton & Salakhutdinov 2006, figure 1, "unrolling"; Bengio et al. 2007, section 3.
+    """
+    encoder = [weight for layer in layers for weight in (layer.kernel, layer.bias)]
+    decoder = [weight for layer in reversed(layers) for weight in (layer.decoder_kernel, layer.decoder_bias)]
+    model.get_layer("encoder").set_weights([weight.numpy() for weight in encoder])
+    model.get_layer("decoder").set_weights([weight.numpy() for weight in decoder])
+
+
 def endpoints(model):
     """Returns what a SavedModel of a stacked autoencoder offers: signature name -> (function, input specs).
 

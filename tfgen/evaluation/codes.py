@@ -1,0 +1,58 @@
+"""What a code's units do over a set of images: how they vary, how many dimensions they fill, how noise moves them."""
+
+import numpy as np
+
+
+def covariance_spectrum(codes):
+    """Returns the eigenvalues of the codes' covariance matrix, `(dim,)` float64, the largest first.
+
+    Args:
+        codes: `(n, dim)` float.
+    """
+    covariance = np.atleast_2d(np.cov(np.asarray(codes, np.float64), rowvar=False))
+    # Rounding leaves eigenvalues of a singular matrix a little below 0.
+    return np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0)
+
+
+def participation_ratio(eigenvalues):
+    """Returns (sum_i lambda_i)^2 / sum_i lambda_i^2, the effective number of dimensions that the variance fills.
+
+    k if k eigenvalues are equal and the others 0; not changed by scaling or rotating the code, but by stretching some
+    of its directions, which a decoder can undo.
+
+    Args:
+        eigenvalues: `(dim,)` >= 0, of a covariance matrix, not all 0.
+
+    Returns:
+        float from 1 to dim.
+
+    Source: Gao et al. 2017, "A theory of multineuronal dimensionality, dynamics and measurement".
+    """
+    return float(np.square(np.sum(eigenvalues)) / np.sum(np.square(eigenvalues)))
+
+
+def near_dead_share(codes, threshold):
+    """Returns the share of units that hardly vary: whose standard deviation is at most `threshold` times the median.
+
+    Args:
+        codes: `(n, dim)` float.
+        threshold: float in (0, 1).
+    """
+    standard_deviation = np.std(codes, axis=0, dtype=np.float64)
+    return float(np.mean(standard_deviation <= threshold * np.median(standard_deviation)))
+
+
+def code_shift(codes, noisy_codes):
+    """Returns how far noise moves the code: E||f(x~) - f(x)||^2 / E||f(x) - E f(x)||^2.
+
+    0 if the encoder f ignores the noise; 1 if noise moves an image's code as much as the images' codes vary.
+
+    Args:
+        codes: `(n, dim)`, f(x), the codes of n clean images.
+        noisy_codes: `(n, dim)`, f(x~), of the same images corrupted.
+
+    Returns:
+        float >= 0.
+    """
+    codes, noisy_codes = np.asarray(codes, np.float64), np.asarray(noisy_codes, np.float64)
+    return float(np.sum(np.square(noisy_codes - codes)) / np.sum(np.square(codes - codes.mean(axis=0))))
