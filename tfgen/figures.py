@@ -6,6 +6,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 
 def png(figure, dpi=120):
@@ -135,7 +136,12 @@ def curves(history, panels, log=False):
     for axes, (title, unit, names) in zip(axes_row, panels, strict=True):
         for name in names:
             axes.plot(np.arange(1, len(history[name]) + 1), history[name], label=name)
-        axes.set(title=title, xlabel="epoch", ylabel=unit, yscale="log" if log else "linear")
+        axes.set(title=title, xlabel="epoch", ylabel=unit)
+        if log:
+            axes.set_yscale("log")
+            # 6 rather than 6 x 10^0; a range of a few decades has room for its 1, 2, 3 and 5 only.
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
         axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize=8)
     figure.tight_layout()

@@ -55,6 +55,8 @@ class StackedAutoencoder:
     Attributes:
         pretraining_share: share of `epochs` that each of the layers is trained by itself in a second network, which is
             trained end to end for the epochs that remain; 0 leaves that network out.
+        pretraining_learning_rate: on the validation images 1e-3 suits a layer by itself better than 3e-3 (squared error
+            1.73 and 5.44 after ten epochs on pixels), and the whole network ends about alike (1.15 and 1.13).
         dead_threshold: a unit of the code counts as near-dead below this share of the median standard deviation.
     """
 
@@ -75,6 +77,8 @@ class DenoisingAutoencoder:
     """The network of `StackedAutoencoder`, trained on masked, on noisy and on clean images, as many epochs each.
 
     The kinds of noise are those of Vincent et al. 2010; the levels are plainly visible and leave the digits legible.
+    Adam's rate falls to 0 along a cosine from the best of 1e-3, 2e-3 and 3e-3 on the validation images after 6 epochs,
+    with either noise.
     """
 
     epochs: int
@@ -84,7 +88,7 @@ class DenoisingAutoencoder:
     activation: str = "relu"
     code_activation: str = "linear"
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,7 +263,7 @@ RECIPES = {
         ),
         presets={
             "smoke": DenoisingAutoencoder(epochs=1),
-            "quick": DenoisingAutoencoder(epochs=15),
+            "quick": DenoisingAutoencoder(epochs=12),
             "paper": DenoisingAutoencoder(epochs=200),
         },
     ),

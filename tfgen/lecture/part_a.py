@@ -202,6 +202,9 @@ def denoising_autoencoder(run):
 
     One network for each kind of noise and one that never sees any, each tested on every kind. The noise is new in each
     batch, and the same for every run on the validation and the test images.
+
+    Source: Vincent et al. 2008, "Extracting and composing robust features with denoising autoencoders", and 2010,
+    "Stacked denoising autoencoders".
     """
     config, data = run.config, run.data
     corruptions = {
@@ -223,7 +226,8 @@ def denoising_autoencoder(run):
         run.metric(f"input_squared_error__{name}", value, SQUARED_ERROR, "test", len(test))
 
     build = _compiled_once(run, _stacked(config), config.learning_rate)
-    reconstructed, features, validation_error, errors = {}, {}, {}, {}
+    reconstructed, features, validation_error = {}, {}, {}
+    errors = {kind: {} for kind in inputs}
     for name, corrupt in corruptions.items():
         batches = functools.partial(_corrupted_batches, run, corrupt)
         held_out = corrupt(validation, seed=stateless_seed(0, Draw.FIXED_CORRUPTION, 1)).numpy(), validation.numpy()
@@ -237,7 +241,7 @@ def denoising_autoencoder(run):
             reconstructed[name, kind] = reconstruction[:12]
             value = np.mean(losses.squared_error(test, reconstruction))
             run.metric(f"test_squared_error__{name}_on_{kind}", value, SQUARED_ERROR, "test", len(test))
-            errors.setdefault(f"tested on\n{labels[kind]}", {})[f"trained on {labels[name]}"] = value
+            errors[kind][f"trained on {labels[name].split(',')[0]}"] = value
             if kind != "clean":
                 unit = "squared distance that noise moves the code / the codes' variance"
                 value = code_shift(codes["clean"], codes[kind])
@@ -256,10 +260,12 @@ def denoising_autoencoder(run):
         }
         run.figure(f"denoised_{kind}", figures.rows_of_images(rows, labels[kind].capitalize()))
     title = "Squared error per test image, target: the clean image"
-    run.figure("errors", figures.grouped_bars(errors, title, "sum over 784 pixels"))
+    # The short bars above, where the legend finds room.
+    groups = {f"tested on {labels[kind]}".replace(", ", ",\n"): errors[kind] for kind in reversed(errors)}
+    run.figure("errors", figures.grouped_bars(groups, title, "sum over 784 pixels"))
     title = "First layer, 64 of its units: weights, each picture on a scale of its own"
     run.figure("features", figures.features(features, title))
-    panel = ("Squared error of the validation images, corrupted alike", "per image", list(validation_error))
+    panel = ("Validation images, each network on its own noise", "squared error per image", list(validation_error))
     run.figure("training", figures.curves(validation_error, [panel], log=True))
 
 
