@@ -219,7 +219,8 @@ def denoising_autoencoder(run):
     }
     validation, test = (datasets.scale(split.images) for split in (data.validation, data.test))
     inputs = {
-        name: corrupt(test, seed=stateless_seed(0, Draw.FIXED_CORRUPTION, 0)).numpy() for name, corrupt in corruptions.items()
+        name: corrupt(test, seed=stateless_seed(0, Draw.FIXED_CORRUPTION, 0)).numpy()
+        for name, corrupt in corruptions.items()
     }
     for name in ("masking", "gaussian"):
         value = np.mean(losses.squared_error(test, inputs[name]))
@@ -398,7 +399,7 @@ def _corrupted_batches(run, corrupt, first_step):
 
 
 def _rows(run, train, validation):
-    """Returns what `train_autoencoder` takes as `inputs`: the rows of two arrays, shuffled for training as the images are."""
+    """Returns `inputs` for `train_autoencoder`: the rows of two arrays, shuffled for training as the images are."""
     indices, batch_size = np.arange(len(train)), run.config.batch_size
 
     def batches(first_step):
