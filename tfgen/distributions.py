@@ -20,6 +20,7 @@ class Draw(enum.IntEnum):
     EVALUATION = 4
     FIXED_BINARIZATION = 5
     SAMPLE = 6
+    DATA = 7
 
 
 def stateless_seed(run_seed, draw, counter=0):
