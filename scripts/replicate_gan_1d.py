@@ -2,7 +2,8 @@
 
 Source: Goodfellow et al. 2014, figure 1, proposition 1 and theorem 1. The paper gives a sketch and no number; here
 p_data = N(1, 0.5^2), the noise is Gaussian, and D has five updates for each of G.
-Expected: D within 0.01 of D* on average, V(D, G) within 0.01 of -log 4 = -1.3863, Jensen-Shannon divergence about 0.001.
+Expected: D within 0.01 of D* on average, V(D, G) within 0.01 of -log 4 = -1.3863, and a Jensen-Shannon divergence of
+about 0.001 nats.
 The images of --dataset are not used: the data are drawn in the run.
 Time: half a minute on 2 cores with --preset quick.
 

@@ -60,8 +60,14 @@ def test_only_the_run_s_own_epochs_are_read(tmp_path):
         part_d.read_snapshots(tmp_path, [1, 4])
 
 
+# Keras's CSVLogger leaves its file open where training ends by an exception.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_killed_and_resumed_run_ends_with_the_same_film(tmp_path, monkeypatch):
     data = datasets.digits()
+    # What judges the samples is no matter of their pictures.
+    monkeypatch.setattr(
+        part_d, "_train_digit_classifier", lambda run: (lambda images: np.eye(10)[[0] * len(images)], 0)
+    )
     whole = experiment.run("gan", data, "smoke", tmp_path / "whole", epochs=2)
     written = part_d.write_snapshot
 
@@ -80,8 +86,8 @@ def test_a_killed_and_resumed_run_ends_with_the_same_film(tmp_path, monkeypatch)
         assert f"figures/{name}" in whole["figures"]
         films = [(tmp_path / part / "gan" / "figures" / name).read_bytes() for part in ("whole", "parts")]
         assert films[0] == films[1]
-    film = Image.open(tmp_path / "whole" / "gan" / "figures" / "samples_through_training.gif")
-    assert film.n_frames == 2
+    with Image.open(tmp_path / "whole" / "gan" / "figures" / "samples_through_training.gif") as film:
+        assert film.n_frames == 2
 
 
 def test_panels_of_images_stand_beside_each_other_under_their_names():
@@ -122,7 +128,7 @@ def test_stages_show_densities_above_and_the_generator_s_map_below():
     upper, lower = figure.axes[0], figure.axes[2]
     assert [axes.get_title() for axes in figure.axes[:2]] == ["first", "last"]
     np.testing.assert_array_equal(upper.lines[0].get_ydata(), data)
-    np.testing.assert_array_equal(lower.lines[1].get_xydata(), [[1.0, 0], [0.8, 1]])
+    np.testing.assert_array_equal(lower.lines[1].get_xydata(), [[0.8, 0], [0.8, 1]])  # z = 1 of [-1, 1]
     # No verdict is drawn where neither density is.
     drawn = figure.axes[4].lines[1].get_ydata()
     np.testing.assert_array_equal(np.isnan(drawn), [True, False, False, False, True])
