@@ -22,6 +22,7 @@ class Draw(enum.IntEnum):
     SAMPLE = 6
     CORRUPTION = 7
     FIXED_CORRUPTION = 8
+    DATA = 9
 
 
 def stateless_seed(run_seed, draw, counter=0):

@@ -41,6 +41,8 @@ EXPERIMENTS = {
     "vae-gaussian": part_b.vae_gaussian,
     "vae-2d": part_b.vae_2d,
     "gan": part_d.gan,
+    "gan-variants": part_d.gan_variants,
+    "gan-1d": part_d.gan_1d,
     "discriminative-vs-generative": part_c.discriminative_vs_generative,
 }
 

@@ -6,13 +6,34 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator
+from PIL import Image
 
 
 def png(figure, dpi=120):
     """Returns a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def gif(frames, milliseconds=250, last_milliseconds=2500, dpi=80):
+    """Returns figures of one size as the bytes of an animated GIF in shades of grey, which begins again for ever.
+
+    Args:
+        frames: the figures, at least one.
+        milliseconds: how long each is shown.
+        last_milliseconds: how long the last is shown.
+        dpi: pixels per inch of the figures.
+    """
+    images = []
+    for frame in frames:
+        picture = io.BytesIO()
+        frame.savefig(picture, format="png", dpi=dpi)
+        images.append(Image.open(picture).convert("L"))
+    buffer = io.BytesIO()
+    durations = [milliseconds] * (len(images) - 1) + [last_milliseconds]
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return buffer.getvalue()
 
 
@@ -120,6 +141,41 @@ def through_training(snapshots, title):
     for axes, (epoch, images) in zip(axes_row, snapshots.items(), strict=True):
         _show(axes, tile(images, columns=3))
         axes.set_title(f"epoch {epoch}", fontsize=9)
+    return figure
+
+
+def frames_through_training(snapshots, columns=6):
+    """Returns one figure an epoch, all of one size, for `gif`.
+
+    Args:
+        snapshots: dict from epoch to `(n, 784)` images in [0, 1].
+        columns: images in a row.
+    """
+    frames = []
+    for epoch, images in snapshots.items():
+        rows = -(-len(images) // columns)
+        figure = Figure(figsize=(0.7 * columns, 0.7 * rows + 0.4), layout="constrained")
+        axes = figure.add_subplot()
+        _show(axes, tile(images, columns))
+        axes.set_title(f"epoch {epoch}", fontsize=11)
+        frames.append(figure)
+    return frames
+
+
+def panels_of_images(panels, columns, title):
+    """Returns grids of images, one panel beside the other.
+
+    Args:
+        panels: dict from a panel's title to `(n, 784)` images in [0, 1].
+        columns: images in a row of a panel.
+        title: heading of the whole.
+    """
+    rows = max(-(-len(images) // columns) for images in panels.values())
+    figure = Figure(figsize=(0.42 * columns * len(panels) + 0.4, 0.42 * rows + 0.9), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axes, (name, images) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _show(axes, tile(images, columns))
+        axes.set_title(name, fontsize=9)
     return figure
 
 
@@ -323,4 +379,100 @@ def rows_of_images(rows, title):
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=10)
+    return figure
+
+
+def discriminator_outputs(histories, title):
+    """Returns what the discriminators of several GANs say through training, one panel a GAN, all on one scale.
+
+    Args:
+        histories: dict from a panel's title to a dict from a line's name to its values, one an epoch.
+        title: heading of the whole.
+    """
+    figure = Figure(figsize=(3.1 * len(histories), 3.2), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes_row = figure.subplots(1, len(histories), squeeze=False, sharey=True)[0]
+    for axes, (name, lines) in zip(axes_row, histories.items(), strict=True):
+        for label, values in lines.items():
+            axes.plot(np.arange(1, len(values) + 1), values, marker=".", label=label)
+        axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--")
+        axes.set(xlabel="epoch", ylim=(-0.03, 1.03))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+    axes_row[0].set_ylabel("probability of real")
+    axes_row[0].legend(fontsize=8)
+    return figure
+
+
+def generator_gradients(d, derivatives, first_epoch, d_alone, norms):
+    """Returns how strong a gradient the generator gets from each loss, by the discriminator's verdict on its images.
+
+    Args:
+        d: `(n,)` float in (0, 1), values of D(G(z)).
+        derivatives: dict from a loss to `(n,)`, its derivative with respect to D's logit at these values.
+        first_epoch: the mean D(G(z)) in the first epoch of each trained GAN.
+        d_alone: `(steps,)`, mean D(G(z)) of an untrained generator while the discriminator alone is trained.
+        norms: dict from a loss to `(steps,)`, the norm of that generator's gradient.
+    """
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for loss, values in derivatives.items():
+        left.loglog(d, np.abs(values), label=loss)
+    label = f"mean D(G(z)) of {len(first_epoch)} GANs in their first epoch"
+    left.axvspan(min(first_epoch), max(first_epoch), color="0.7", label=label)
+    left.set(xlabel="D(G(z))", ylabel="|derivative of the loss with respect to D's logit|")
+    left.set_title("By the formulas of the losses", fontsize=10)
+    steps = np.arange(len(d_alone))
+    for loss, values in norms.items():
+        right.semilogy(steps, values, label=f"gradient norm, {loss}")
+    right.semilogy(steps, d_alone, color="black", linestyle="--", linewidth=1, label="mean D(G(z))")
+    right.set(xlabel="updates of the discriminator alone", ylabel="norm of the generator's gradient; D(G(z))")
+    right.set_title("Measured on an untrained generator, which stays as it is", fontsize=10)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def adversarial_stages(x, data_density, stages, z, title):
+    """Returns the picture of figure 1 of Goodfellow et al. 2014: densities, D and D* above, z -> x = G(z) below.
+
+    D and D* are drawn where the two densities together reach a hundredth of the data's peak.
+
+    Args:
+        x: `(bins,)` centres of the bins.
+        data_density: `(bins,)`, p_data.
+        stages: dict from a panel's title to a dict of `model_density`, `discriminator`, `optimal_discriminator`,
+            each `(bins,)`, and `generated`, the points G(z) for the given z.
+        z: `(m,)` points of noise, drawn on a scale of their own.
+        title: heading of the whole.
+    """
+    figure = Figure(figsize=(3.3 * len(stages) + 0.5, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    rows = figure.subplots(2, len(stages), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))
+    foot = np.mean(x) + 0.3 * np.ptp(x) * z / np.abs(z).max()
+    for (upper, lower), (name, stage) in zip(rows.T, stages.items(), strict=True):
+        upper.plot(x, data_density, color="black", linestyle=":", label="$p_{data}$")
+        upper.plot(x, stage["model_density"], color="tab:green", label="$p_g$, histogram")
+        upper.set_ylim(0, 2 * data_density.max())
+        upper.set_title(name, fontsize=9)
+        right = upper.twinx()
+        seen = data_density + stage["model_density"] > 1e-2 * data_density.max()
+        for key, style, label in (
+            ("optimal_discriminator", {"color": "tab:orange", "linewidth": 3, "alpha": 0.5}, "$D^*$"),
+            ("discriminator", {"color": "tab:blue", "linestyle": "--"}, "D"),
+        ):
+            right.plot(x, np.where(seen, stage[key], np.nan), label=label, **style)
+        right.set_ylim(0, 1)
+        lower.plot([foot, stage["generated"]], np.repeat([[0.0], [1.0]], len(z), axis=1), color="black", linewidth=0.6)
+        lower.hlines([0, 1], x[0], x[-1], color="black", linewidth=1)
+        lower.set(yticks=[0, 1], yticklabels=["z", "x = G(z)"], xlim=(x[0], x[-1]), xlabel="x")
+        lower.spines[:].set_visible(False)
+        if upper is not rows[0, -1]:
+            right.set_yticklabels([])
+    rows[0, 0].set_ylabel("density")
+    right.set_ylabel("D(x), probability of data")
+    handles = [*upper.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+    rows[0, 0].legend(handles, [handle.get_label() for handle in handles], fontsize=8, loc="upper left")
     return figure

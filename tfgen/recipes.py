@@ -162,6 +162,69 @@ class GAN:
 
 
 @dataclasses.dataclass(frozen=True)
+class GANVariants:
+    """The networks and rates of `GAN`, trained once with every noise and every generator loss; the first is exported.
+
+    Attributes:
+        covered_share: the least share of samples that counts a digit as covered; an even share is 0.1.
+        gradient_steps: updates of the discriminator alone, in the measurement of the generator's gradients.
+    """
+
+    epochs: int
+    noises: tuple = ("uniform", "gaussian")
+    generator_losses: tuple = ("non-saturating", "minimax")
+    noise_dim: int = 100
+    generator_units: tuple = (128,)
+    discriminator_units: tuple = (128,)
+    discriminator_steps: int = 1
+    batch_size: int = 128
+    generator_learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 5e-4
+    learning_rate_decay: bool = True
+    num_samples: int = 10_000
+    classifier_units: tuple = (512, 256)
+    classifier_learning_rate: float = 1e-3
+    classifier_epochs: int = 4
+    covered_share: float = 0.01
+    gradient_steps: int = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class GAN1D:
+    """Gaussian noise to another Gaussian on the line.
+
+    The noise is not uniform as in the paper's figure: p_g would have edges, where D* leaps to 1, and G, which D pulls
+    outwards there, stays as wide as these edges let it.
+
+    Attributes:
+        epochs: of 100 iterations each.
+        data_mean, data_std: of p_data.
+        discriminator_steps: k of algorithm 1. With it and the two rates D keeps near D* while G moves; where both
+            networks learn at 1e-3 or faster it does not.
+        batch_size: of one update; k of them must make 500 draws at least, whatever the dataset: see `epochs`.
+        bins: of the histograms, over `half_width` standard deviations on either side of the mean.
+        num_samples: draws of G(z) in a histogram.
+    """
+
+    epochs: int
+    data_mean: float = 1.0
+    data_std: float = 0.5
+    noise_dim: int = 1
+    noise: str = "gaussian"
+    activation: str = "tanh"
+    generator_units: tuple = (32, 32)
+    discriminator_units: tuple = (64, 64)
+    discriminator_steps: int = 5
+    batch_size: int = 256
+    generator_learning_rate: float = 3e-4
+    discriminator_learning_rate: float = 3e-3
+    learning_rate_decay: bool = True
+    num_samples: int = 1_000_000
+    bins: int = 200
+    half_width: float = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
 class DiscriminativeVsGenerative:
     """C2's models, all on the same labelled images, and the autoencoder of A5, trained on all without their labels.
 
@@ -307,6 +370,31 @@ RECIPES = {
             "smoke": GAN(epochs=1, num_samples=1_000, classifier_epochs=1),
             "quick": GAN(epochs=150),
             "paper": GAN(epochs=150, discriminator_learning_rate=1e-3, learning_rate_decay=False),
+        },
+    ),
+    "gan-variants": Recipe(
+        title="The lecture's GAN with uniform or Gaussian noise, with the minimax or the non-saturating loss",
+        lecture_items=("D1", "D3"),
+        headline=(
+            "digits_covered__uniform_non_saturating",
+            "digits_covered__gaussian_non_saturating",
+            "digits_covered__uniform_minimax",
+            "digits_covered__gaussian_minimax",
+        ),
+        presets={
+            "smoke": GANVariants(epochs=1, num_samples=1_000, classifier_epochs=1, gradient_steps=20),
+            "quick": GANVariants(epochs=12),
+            "paper": GANVariants(epochs=150, classifier_epochs=8),
+        },
+    ),
+    "gan-1d": Recipe(
+        title="A GAN on the line: both densities, D and the optimal D*, as in figure 1 of the 2014 paper",
+        lecture_items=("D2", "D3", "D4"),
+        headline=("discriminator_error", "value", "jensen_shannon_divergence"),
+        presets={
+            "smoke": GAN1D(epochs=1, num_samples=100_000),
+            "quick": GAN1D(epochs=40),
+            "paper": GAN1D(epochs=500),
         },
     ),
     # Last, since its picture of samples has rows of the VAE's and the GAN's finished runs.

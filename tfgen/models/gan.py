@@ -13,7 +13,7 @@ NOISES = {"uniform": lambda shape, seed: stateless_uniform(shape, seed, -1.0, 1.
 
 @keras.saving.register_keras_serializable("tfgen")
 class GAN(keras.Model):
-    """Generator noise -> image in [0, 1], discriminator image -> one logit, each with its own optimizer.
+    """Generator noise -> image, discriminator image -> one logit, each with its own optimizer.
 
     One training step is one iteration of the paper's algorithm 1: k discriminator updates, each on fresh data and
     fresh noise, then one generator update on fresh noise. The batch that `fit` passes holds the data of all k
@@ -36,6 +36,8 @@ class GAN(keras.Model):
         generator_loss: "non-saturating" or "minimax".
         discriminator_steps: k, the discriminator's updates per update of the generator.
         seed: int >= 0; the noise is a function of it and of the generator's iteration.
+        activation: of the hidden layers of both networks.
+        output_activation: the generator's last one; "sigmoid" makes pixels in [0, 1].
 
     Raises:
         ValueError: for a noise, a loss or a k outside the allowed ones.
@@ -53,6 +55,8 @@ class GAN(keras.Model):
         generator_loss="non-saturating",
         discriminator_steps=1,
         seed=0,
+        activation="relu",
+        output_activation="sigmoid",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -70,13 +74,16 @@ class GAN(keras.Model):
         self.generator_loss = generator_loss
         self.discriminator_steps = discriminator_steps
         self.seed = seed
+        self.activation = activation
+        self.output_activation = output_activation
 
         z = keras.Input((noise_dim,), name="z")
-        hidden = hidden_layers(z, self.generator_units, "relu")
-        self.generator = keras.Model(z, keras.layers.Dense(input_dim, "sigmoid")(hidden), name="generator")
+        hidden = hidden_layers(z, self.generator_units, activation)
+        output = keras.layers.Dense(input_dim, output_activation)(hidden)
+        self.generator = keras.Model(z, output, name="generator")
 
         image = keras.Input((input_dim,), name="image")
-        hidden = hidden_layers(image, self.discriminator_units, "relu")
+        hidden = hidden_layers(image, self.discriminator_units, activation)
         self.discriminator = keras.Model(image, keras.layers.Dense(1, name="logit")(hidden), name="discriminator")
 
         self.trackers = {
@@ -170,6 +177,8 @@ class GAN(keras.Model):
             "generator_loss": self.generator_loss,
             "discriminator_steps": self.discriminator_steps,
             "seed": self.seed,
+            "activation": self.activation,
+            "output_activation": self.output_activation,
         }
 
     def get_compile_config(self):

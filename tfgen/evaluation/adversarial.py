@@ -1,0 +1,82 @@
+"""The value of the GAN's game where both densities are known, as probabilities of the bins of a histogram. Pure NumPy.
+
+A distribution here is `(bins,)` float, non-negative, adding up to 1: the probability of each bin.
+"""
+
+import numpy as np
+
+
+def optimal_discriminator(p_data, p_g):
+    """Returns D*(x) = p_data(x) / (p_data(x) + p_g(x)), the best discriminator against a fixed generator.
+
+    Args:
+        p_data: `(...)` float >= 0: densities, or probabilities of the same bins.
+        p_g: `(...)` float >= 0.
+
+    Returns:
+        `(...)` float64 in [0, 1]; 1/2 where both are 0: no value there changes the objective, and the paper leaves D*
+        undefined outside both supports.
+
+    Source: Goodfellow et al. 2014, proposition 1.
+    """
+    p_data, p_g = np.asarray(p_data, np.float64), np.asarray(p_g, np.float64)
+    total = p_data + p_g
+    return np.where(total > 0, p_data / np.where(total > 0, total, 1), 0.5)
+
+
+def value(discriminator, p_data, p_g):
+    """Returns V(D, G) = E_{x~p_data}[log D(x)] + E_{x~p_g}[log(1 - D(x))].
+
+    Args:
+        discriminator: `(bins,)` float in [0, 1], D in each bin. A bin that p_data (p_g) never reaches contributes
+            nothing to the first (second) expectation, even where its logarithm is infinite.
+        p_data: `(bins,)`, a distribution.
+        p_g: `(bins,)`, a distribution.
+
+    Returns:
+        Float <= 0, nats. -log 4 where D is 1/2 everywhere.
+
+    Source: Goodfellow et al. 2014, equation 1; lecture D2.
+    """
+    discriminator = np.asarray(discriminator, np.float64)
+    return _expected_log(p_data, discriminator) + _expected_log(p_g, 1 - discriminator)
+
+
+def jensen_shannon_divergence(p, q):
+    """Returns JSD(p || q) = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2.
+
+    The optimal discriminator leaves the generator with C(G) = max_D V(D, G) = -log 4 + 2 JSD(p_data || p_g). Of binned
+    densities this is a lower bound on the divergence of the densities themselves, and nears it as bins get narrower.
+
+    Args:
+        p: `(bins,)`, a distribution.
+        q: `(bins,)`, a distribution.
+
+    Returns:
+        Float from 0, where they are equal, to log 2, where they never meet; nats.
+
+    Source: Goodfellow et al. 2014, theorem 1.
+    """
+    p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+    m = (p + q) / 2
+    kl = [_expected_log(r, np.divide(r, m, out=np.ones_like(m), where=m > 0)) for r in (p, q)]
+    return sum(kl) / 2
+
+
+def _expected_log(p, values):
+    """Returns sum_i p_i log(values_i), where 0 log 0 = 0."""
+    p = np.asarray(p, np.float64)
+    reached = p > 0
+    return float(np.sum(p[reached] * np.log(values[reached])))
+
+
+def discriminator_error(discriminator, p_data, p_g):
+    """Returns the mean of |D(x) - D*(x)| over x ~ (p_data + p_g) / 2, which is what the discriminator is trained on.
+
+    Args:
+        discriminator: `(bins,)` float in [0, 1], D in each bin.
+        p_data: `(bins,)`, a distribution.
+        p_g: `(bins,)`, a distribution.
+    """
+    weights = (np.asarray(p_data, np.float64) + p_g) / 2
+    return float(np.sum(weights * np.abs(discriminator - optimal_discriminator(p_data, p_g))))
