@@ -383,7 +383,7 @@ RECIPES = {
         ),
         presets={
             "smoke": GANVariants(epochs=1, num_samples=1_000, classifier_epochs=1, gradient_steps=20),
-            "quick": GANVariants(epochs=12),
+            "quick": GANVariants(epochs=20),
             "paper": GANVariants(epochs=150, classifier_epochs=8),
         },
     ),
