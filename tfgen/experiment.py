@@ -28,7 +28,7 @@ from tfgen import export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
 from tfgen.files import read_json, write_atomically
-from tfgen.lecture import part_a, part_b, part_c, part_d
+from tfgen.lecture import part_a, part_a_uses, part_b, part_c, part_d
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
@@ -37,6 +37,8 @@ EXPERIMENTS = {
     "stacked-autoencoder": part_a.stacked_autoencoder,
     "denoising-autoencoder": part_a.denoising_autoencoder,
     "clustering-autoencoder": part_a.clustering_autoencoder,
+    "feature-classifier": part_a_uses.feature_classifier,
+    "anomaly-detection": part_a_uses.anomaly_detection,
     "vae": part_b.vae,
     "vae-gaussian": part_b.vae_gaussian,
     "vae-2d": part_b.vae_2d,
@@ -291,10 +293,15 @@ class Run:
         """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over `steps` iterations."""
         return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
 
-    def metric(self, name, value, unit, split, n):
-        """Records a metric; a published value is put beside it only where the data are the paper's."""
+    def metric(self, name, value, unit, split, n, std=None):
+        """Records a metric; a published value is put beside it only where the data are the paper's.
+
+        `std` is for a mean over seeds, which the unit tells: the standard deviation over them.
+        """
         value = float(value)
         self.metrics[name] = {"value": value if math.isfinite(value) else None, "unit": unit, "split": split, "n": n}
+        if std is not None:
+            self.metrics[name]["std"] = float(std)
         published = self.recipe.published.get(name)
         if published and self.data.comparable:
             self.metrics[name] |= {"published": published.value, "source": published.source}

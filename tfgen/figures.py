@@ -6,7 +6,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, ScalarFormatter
 from PIL import Image
 
 
@@ -344,7 +344,7 @@ def grouped_bars(groups, title, unit):
         unit: what the values are.
     """
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
-    figure = Figure(figsize=(7, 0.5 * len(groups) + 1.2), layout="constrained")
+    figure = Figure(figsize=(7, max(0.5, 0.18 * len(names)) * len(groups) + 1.2), layout="constrained")
     axes = figure.add_subplot()
     height = 0.8 / len(names)
     for i, name in enumerate(names):
@@ -357,7 +357,7 @@ def grouped_bars(groups, title, unit):
     axes.margins(x=0.1)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(unit)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -475,4 +475,51 @@ def adversarial_stages(x, data_density, stages, z, title):
     right.set_ylabel("D(x), probability of data")
     handles = [*upper.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
     rows[0, 0].legend(handles, [handle.get_label() for handle in handles], fontsize=8, loc="upper left")
+
+
+def roc_curves(panels):
+    """Returns ROC curves, one panel beside the other, with the diagonal of chance.
+
+    Args:
+        panels: dict from a title to a dict from a curve's name to `(false positive rates, true positive rates)`.
+    """
+    figure = Figure(figsize=(6.6 * len(panels), 5), layout="constrained")
+    for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for name, (false_positives, true_positives) in curves.items():
+            axes.plot(false_positives, true_positives, linewidth=1.2, label=name)
+        axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle="--", label="chance")
+        axes.set_title(title, fontsize=10)
+        axes.set(xlabel="share of the other digits called anomalous", ylabel="share of the left-out digit found")
+        axes.set_aspect("equal")
+        axes.grid(alpha=0.3)
+        # Below the diagonal lie the curves of what is not found.
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def errors_by_count(series, counts, title, unit):
+    """Returns lines with error bars over a number of examples, both axes logarithmic.
+
+    Args:
+        series: dict from a line's name to `(means, standard deviations)`, one of each for every count; a standard
+            deviation that is not known is NaN, and has no bar.
+        counts: numbers of examples, increasing.
+        title: heading.
+        unit: what the values are.
+    """
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    # Moved apart by a few per cent, so that no bar hides another.
+    shifts = np.geomspace(0.9, 1 / 0.9, len(series))
+    for (name, (means, deviations)), shift in zip(series.items(), shifts, strict=True):
+        axes.errorbar(np.multiply(counts, shift), means, deviations, marker="o", markersize=4, capsize=3, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="labelled training images", ylabel=unit)
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.set_yticks([], minor=True)
+    axes.grid(alpha=0.3)
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8)
     return figure

@@ -16,6 +16,11 @@ def _number(value):
     return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.2f}"
 
 
+def _ours(metric):
+    """Returns a metric's value, with the standard deviation over seeds where it is a mean over them."""
+    return _number(metric["value"]) + (f" ± {_number(metric['std'])}" if "std" in metric else "")
+
+
 def rows(results):
     """Returns `(recipe, lecture items, metric, published, ours, unit and split)` for every metric of every run."""
     return [
@@ -26,7 +31,7 @@ def rows(results):
             (_number(metric["published"]) if "published" in metric else "not reported")
             if result["comparable"]
             else "not comparable",
-            _number(metric["value"]),
+            _ours(metric),
             f"{metric['unit']}; {metric['split']}, n = {metric['n']:,}",
         )
         for result in results
@@ -67,7 +72,7 @@ def readme_table(results):
                 metric["unit"],
                 f"{metric['split']}, {metric['n']:,}",
                 published if result["comparable"] else "not comparable",
-                _number(metric["value"]),
+                _ours(metric),
             )
             lines.append("| " + " | ".join(cells) + " |")
     runs = {(result["dataset"], result["preset"], result["seed"]) for result in results}
