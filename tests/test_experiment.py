@@ -49,7 +49,9 @@ def runs(digits, seen, tmp_path_factory):
             return original_stream(images, batch_size, seed, **options)
 
         def fit(self, *args, validations=validations, **kwargs):
-            validations.append(np.asarray(kwargs["validation_data"][0]))
+            # The classifiers of feature-classifier are fitted to labels and judge no validation images.
+            if "validation_data" in kwargs:
+                validations.append(np.asarray(kwargs["validation_data"][0]))
             return original_fit(self, *args, **kwargs)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -148,8 +150,8 @@ def _first_rate(optimizer):
     return optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
 
 
-# gan-1d draws its own data.
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "gan-1d"])
+# gan-1d draws its own data, and two recipes train on parts of the images, which their own tests hold.
+@pytest.mark.parametrize("name", sorted({*RECIPES} - {"gan-1d", "feature-classifier", "anomaly-detection"}))
 def test_models_are_trained_on_training_images_binarised_or_not_and_judged_on_validation(name, runs, seen, digits):
     streams, validations = seen[name]
     assert streams and validations

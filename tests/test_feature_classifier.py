@@ -26,9 +26,37 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def smoke(digits, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs")
-    return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=3)
+def streams():
+    """What `training_batches` was called with in the run of `smoke`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def smoke(digits, streams, tmp_path_factory):
+    directory, original = tmp_path_factory.mktemp("runs"), datasets.training_batches
+
+    def stream(images, batch_size, seed, labels=None, **options):
+        streams.append((images, seed, labels))
+        return original(images, batch_size, seed, labels=labels, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "training_batches", stream)
+        return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=3)
+
+
+def test_pretraining_sees_all_training_images_and_fine_tuning_labelled_ones_alone(smoke, streams, digits):
+    unlabelled = [images for images, _, labels in streams if labels is None]
+    assert len(unlabelled) == 2 and all(images is digits.train.images for images in unlabelled)
+    label_of = {image.tobytes(): label for image, label in zip(digits.train.images, digits.train.labels, strict=True)}
+    labelled = [stream for stream in streams if stream[2] is not None]
+    # With noise, without, and from scratch: on the same labels, in the same order.
+    counts = [100] * 2 * 3 + [600] * 2 * 3 + [1250] * 3
+    assert [len(images) for images, _, _ in labelled] == counts
+    for images, _, labels in labelled:
+        assert [label_of[image.tobytes()] for image in images] == labels.tolist()
+    for first in range(0, len(labelled), 3):
+        assert len({(images.tobytes(), seed) for images, seed, _ in labelled[first : first + 3]}) == 1
+    assert labelled[0][1] != labelled[3][1]
 
 
 def test_subsets_are_balanced_nested_and_functions_of_the_seed(digits):
