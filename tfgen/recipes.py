@@ -470,7 +470,7 @@ RECIPES = {
         headline=("rarest_class_share", "test_error__classifier"),
         presets={
             "smoke": GAN(epochs=1, num_samples=1_000, classifier_epochs=1),
-            "quick": GAN(epochs=150),
+            "quick": GAN(epochs=100),
             "paper": GAN(epochs=150, discriminator_learning_rate=1e-3, learning_rate_decay=False),
         },
     ),
