@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfgen import datasets, experiment, figures
 from tfgen.distributions import kl_divergence
-from tfgen.lecture import part_a_uses
+from tfgen.lecture import part_a, part_a_uses
 from tfgen.losses import squared_error
 from tfgen.models.autoencoder import stacked_autoencoder
 from tfgen.models.vae import VAE
@@ -132,7 +132,7 @@ def test_a_reused_model_trains_as_a_new_one_does_bit_for_bit(digits):
 
     def build():
         make = lambda: stacked_autoencoder(config.hidden_units)  # noqa: E731
-        return part_a_uses.compiled_once(run, make, loss=squared_error)
+        return part_a.compiled_once(run, make, loss=squared_error)
 
     reused = build()
     (one, first), (other, second) = weights_after_training(reused), weights_after_training(reused)

@@ -226,11 +226,11 @@ def denoising_autoencoder(run):
         value = np.mean(losses.squared_error(test, inputs[name]))
         run.metric(f"input_squared_error__{name}", value, SQUARED_ERROR, "test", len(test))
 
-    build = _compiled_once(run, _stacked(config), config.learning_rate)
+    build = compiled_once(run, _stacked(config), loss=losses.squared_error)
     reconstructed, features, validation_error = {}, {}, {}
     errors = {kind: {} for kind in inputs}
     for name, corrupt in corruptions.items():
-        batches = functools.partial(_corrupted_batches, run, corrupt)
+        batches = functools.partial(corrupted_batches, run, corrupt)
         held_out = corrupt(validation, seed=stateless_seed(0, Draw.FIXED_CORRUPTION, 1)).numpy(), validation.numpy()
         main = name == "masking"
         model, history = run.fit(build, batches, config.batch_size, held_out, name=None if main else name)
@@ -355,40 +355,59 @@ def train_autoencoder(run, make, learning_rate, name=None, inputs=None, epochs=N
     if inputs is None:
         validation = datasets.scale(data.validation.images).numpy()
         inputs = batches, (validation, validation)
-    build = functools.partial(_compiled, run, make, learning_rate, epochs or config.epochs)
+
+    def build():
+        model = make()
+        steps = (epochs or config.epochs) * run.steps_per_epoch(config.batch_size)
+        options = run.compile_options(config.batch_size)
+        model.compile(run.adam(learning_rate, steps), loss=losses.squared_error, **options)
+        return model
+
     return run.fit(build, inputs[0], config.batch_size, inputs[1], name=name, epochs=epochs)
 
 
-def _compiled(run, make, learning_rate, epochs):
-    """Returns the autoencoder that `make` returns, compiled to be trained for `epochs`."""
-    batch_size = run.config.batch_size
-    model = make()
-    model.compile(
-        run.adam(learning_rate, epochs * run.steps_per_epoch(batch_size)),
-        loss=losses.squared_error,
-        **run.compile_options(batch_size),
-    )
-    return model
+def start_anew(model, weights):
+    """Sets a compiled model's weights and the state of its optimizer back to a beginning.
+
+    Args:
+        model: `keras.Model`, compiled with Adam.
+        weights: the initial ones, as `model.get_weights()` returns them.
+    """
+    model.set_weights(weights)
+    # Adam's moments and its count of iterations, on which a schedule of the rate and a VAE's noise depend.
+    for variable in model.optimizer.variables:
+        variable.assign(tf.zeros_like(variable))
 
 
-def _compiled_once(run, make, learning_rate):
-    """Returns a function that gives back one compiled model, each time as if new: XLA compiles it only once."""
-    models = []
+def compiled_once(run, make, **kwargs):
+    """Returns a `build` for `Run.fit` that gives back the same compiled model each time, as if newly made.
+
+    Many trainings of one architecture would spend most of their time on compilation.
+
+    Args:
+        run: the `Run`.
+        make: function that returns the model, not compiled, with fresh weights.
+        **kwargs: for `compile`.
+    """
+    config = run.config
+    compiled = []
 
     def build():
-        if not models:
-            models.append(_compiled(run, make, learning_rate, run.config.epochs))
-            return models[0]
-        (model,) = models
-        model.set_weights(make().get_weights())
-        for variable in model.optimizer.variables:
-            variable.assign(tf.zeros_like(variable))
-        return model
+        fresh = make()
+        if not compiled:
+            compiled.append(fresh)
+            fresh.compile(
+                run.adam(config.learning_rate, config.epochs * run.steps_per_epoch(config.batch_size)),
+                **run.compile_options(config.batch_size),
+                **kwargs,
+            )
+        start_anew(compiled[0], fresh.get_weights())
+        return compiled[0]
 
     return build
 
 
-def _corrupted_batches(run, corrupt, first_step):
+def corrupted_batches(run, corrupt, first_step):
     """Returns the stream of pairs (corrupted images, images); the noise of batch t is a function of (seed, t) alone."""
     images = datasets.training_batches(run.data.train.images, run.config.batch_size, run.seed, first_step=first_step)
 

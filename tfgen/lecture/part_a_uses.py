@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from tfgen import corruption, datasets, figures, losses
 from tfgen.distributions import Draw, stateless_seed
+from tfgen.lecture.part_a import compiled_once, corrupted_batches, start_anew
 from tfgen.models import autoencoder, classifier
 from tfgen.models.vae import VAE
 
@@ -135,15 +136,9 @@ def _pretrain(run, pixels, test_pixels):
     build = compiled_once(run, make, loss=losses.squared_error)
     pretrained, validation_error = {}, {}
     for suffix, rate in (("", config.masking_rate), ("_plain", 0.0)):
-
-        def mask(step, x, rate=rate):
-            return corruption.masking_noise(x, rate, stateless_seed(run.seed, Draw.CORRUPTION, step)), x
-
-        def batches(first_step, mask=mask):
-            images = datasets.training_batches(data.train.images, config.batch_size, run.seed, first_step=first_step)
-            return images.enumerate(first_step).map(mask).prefetch(tf.data.AUTOTUNE)
-
-        masked = corruption.masking_noise(validation, rate, stateless_seed(0, Draw.FIXED_CORRUPTION, 1))
+        mask = functools.partial(corruption.masking_noise, rate=rate)
+        batches = functools.partial(corrupted_batches, run, mask)
+        masked = mask(validation, seed=stateless_seed(0, Draw.FIXED_CORRUPTION, 1))
         model, history = run.fit(
             build, batches, config.batch_size, (masked, validation), name=suffix.strip("_") or None
         )
@@ -200,47 +195,6 @@ def _train(run, network, chosen, updates, seed, weights, test):
     )
     network.fit(batches, epochs=calls, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[decay])
     return network.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
-
-
-def start_anew(model, weights):
-    """Sets a compiled model's weights and the state of its optimizer back to a beginning.
-
-    Args:
-        model: `keras.Model`, compiled with Adam.
-        weights: the initial ones, as `model.get_weights()` returns them.
-    """
-    model.set_weights(weights)
-    # Adam's moments and its count of iterations, on which a schedule of the rate and a VAE's noise depend.
-    for variable in model.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
-
-
-def compiled_once(run, make, **kwargs):
-    """Returns a `build` for `Run.fit` that gives back the same compiled model each time, as if newly made.
-
-    Many trainings of one architecture would spend most of their time on compilation.
-
-    Args:
-        run: the `Run`.
-        make: function that returns the model, not compiled, with fresh weights.
-        **kwargs: for `compile`.
-    """
-    config = run.config
-    compiled = []
-
-    def build():
-        fresh = make()
-        if not compiled:
-            compiled.append(fresh)
-            fresh.compile(
-                run.adam(config.learning_rate, config.epochs * run.steps_per_epoch(config.batch_size)),
-                **run.compile_options(config.batch_size),
-                **kwargs,
-            )
-        start_anew(compiled[0], fresh.get_weights())
-        return compiled[0]
-
-    return build
 
 
 def anomaly_detection(run):
