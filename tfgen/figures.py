@@ -475,6 +475,7 @@ def adversarial_stages(x, data_density, stages, z, title):
     right.set_ylabel("D(x), probability of data")
     handles = [*upper.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
     rows[0, 0].legend(handles, [handle.get_label() for handle in handles], fontsize=8, loc="upper left")
+    return figure
 
 
 def roc_curves(panels):
