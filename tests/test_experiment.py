@@ -418,15 +418,21 @@ def test_running_again_repeats_the_run_and_spares_the_user_s_files(digits, tmp_p
 
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize(
-    "other, said",
-    [({"seed": 3}, "seed 0, not 3"), ({"epochs": 2}, "epochs 1, not 2"), ({"preset": "quick"}, "preset 'smoke', not")],
+    "other, said", [({"seed": 3}, "seed 0, not 3"), ({"epochs": 2}, "epochs 1, not 2"), ({}, "no request.json")]
 )
-def test_results_of_another_request_are_never_discarded(other, said, resume, runs, digits):
-    directory, _ = runs
-    before = contents(directory / "vae")
-    with pytest.raises(InputError, match=rf"vae holds a finished run with .*{said}.*another --output-dir"):
-        experiment.run("vae", digits, **{"preset": "smoke", **other}, output_dir=directory, resume=resume)
-    assert contents(directory / "vae") == before
+def test_results_of_another_request_are_moved_aside_and_never_discarded(
+    other, said, resume, runs, digits, tmp_path, capsys
+):
+    shutil.copytree(runs[0] / "vae", tmp_path / "vae")
+    (tmp_path / "vae.1").mkdir()
+    if not other:
+        (tmp_path / "vae" / "request.json").unlink()
+    before = contents(tmp_path / "vae")
+    results = experiment.run("vae", digits, "smoke", tmp_path, resume=resume, **other)
+    assert contents(tmp_path / "vae.2") == before and not list((tmp_path / "vae.1").iterdir())
+    assert f"held a finished run with {said}: moved to {tmp_path / 'vae.2'}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "vae" / "results.json").read_text()) == results
+    assert results["seed"] == other.get("seed", 0) and results["config"]["epochs"] == other.get("epochs", 1)
 
 
 def test_two_runs_do_not_share_a_directory(digits, tmp_path):

@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -60,7 +61,9 @@ def run(
     deterministic=False,
     tensorboard=False,
 ):
-    """Runs one recipe and writes `<output_dir>/<name>/`, replacing what the same request has left there.
+    """Runs one recipe and writes `<output_dir>/<name>/`.
+
+    What the same request has left there is replaced; a finished run of another one is moved to `<name>.1`, or so on.
 
     Args:
         name: a key of `recipes.RECIPES`.
@@ -77,16 +80,23 @@ def run(
         The contents of `results.json`.
 
     Raises:
-        InputError: for a request that cannot be run, or that would discard an unfinished run or another one's results.
+        InputError: for a request that cannot be run, or that would discard an unfinished run.
         RunError: if training diverges.
     """
     config, request = check_request(name, data, preset, output_dir, seed, epochs, resume, deterministic)
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
     directory = pathlib.Path(output_dir) / name
-    if resume and (directory / "results.json").exists():
-        print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
-        return read_json(directory / "results.json")
+    if (directory / "results.json").exists():
+        difference = _difference(directory, request)
+        if difference:
+            numbered = (directory.with_name(f"{name}.{number}") for number in itertools.count(1))
+            kept = next(path for path in numbered if not path.exists())
+            directory.rename(kept)
+            print(f"{directory} held a finished run with {difference}: moved to {kept}", flush=True)
+        elif resume:
+            print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
+            return read_json(directory / "results.json")
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         _clear(directory, keep_unfinished=resume)
@@ -98,7 +108,7 @@ def check_request(name, data, preset, output_dir, seed, epochs, resume, determin
     """Returns `(configuration, what request.json is to hold)`; see `run`.
 
     Raises:
-        InputError: if the request cannot be run, or `<output_dir>/<name>/` holds a run of another request.
+        InputError: if the request cannot be run, or is to resume what another one has begun.
     """
     check_run([name], preset, output_dir, seed, epochs, resume)
     config = RECIPES[name].presets[preset]
@@ -115,20 +125,26 @@ def check_request(name, data, preset, output_dir, seed, epochs, resume, determin
     }
     request = json.loads(json.dumps(request))  # as it will be read back: tuples become lists
     directory = pathlib.Path(output_dir) / name
-    finished = (directory / "results.json").exists()
-    if (directory / "request.json").exists() and (finished or resume):
-        earlier = read_json(directory / "request.json")
-        if earlier != request:
-            changed = [
-                f"{key} {earlier.get(key)!r}, not {request.get(key)!r}"
-                for key in {**request, **earlier}
-                if earlier.get(key) != request.get(key)
-            ]
+    if resume and (directory / "request.json").exists() and not (directory / "results.json").exists():
+        difference = _difference(directory, request)
+        if difference:
             raise InputError(
-                f"{directory} holds {'a finished' if finished else 'an unfinished'} run with {'; '.join(changed)}: "
-                "give the same options, name another --output-dir, or move that run away"
+                f"{directory} holds an unfinished run with {difference}: give the same options to resume it, "
+                "name another --output-dir, or delete it"
             )
     return config, request
+
+
+def _difference(directory, request):
+    """Returns in what the request that a directory's run was made for differs from this one; empty if in nothing."""
+    if not (directory / "request.json").exists():
+        return "no request.json"
+    earlier = read_json(directory / "request.json")
+    return "; ".join(
+        f"{key} {earlier.get(key)!r}, not {request.get(key)!r}"
+        for key in {**request, **earlier}
+        if earlier.get(key) != request.get(key)
+    )
 
 
 @contextlib.contextmanager
