@@ -98,6 +98,9 @@ class ClusteringAutoencoder:
     Each entry of `code_dims` is a network of its own, the first being the lecture's. A wider code follows those hidden
     layers that are wider still: 784-128-64-10 and 784-128-64-32. Behind the layer of 10, 32 units would hold no more
     than 10.
+
+    The rate was chosen on the validation images after 25 epochs: at 3e-3 four seeds leave squared errors of 27.8 to
+    28.4 and 1-NN errors of 28 to 31 %, at 1e-3 29.9 to 30.8 and 29 to 38 %. GELU and ELU units do no better.
     """
 
     epochs: int
@@ -106,7 +109,7 @@ class ClusteringAutoencoder:
     activation: str = "relu"
     code_activation: str = "linear"
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     neighbors: tuple = (1, 10)
 
 

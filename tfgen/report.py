@@ -10,15 +10,14 @@ from tfgen.recipes import RECIPES
 def _number(value):
     if value is None:
         return "not finite"
-    if abs(value) < 1:
-        return f"{value:.4g}"
-    # Only a count of something is whole and this large.
-    return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.2f}"
+    if abs(value) >= 1 and float(value).is_integer():  # a count
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) < 100 else f"{value:.2f}"
 
 
 def _ours(metric):
     """Returns a metric's value, with the standard deviation over seeds where it is a mean over them."""
-    return _number(metric["value"]) + (f" ± {_number(metric['std'])}" if "std" in metric else "")
+    return _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
 
 
 def rows(results):
@@ -74,7 +73,7 @@ def readme_table(results):
                 published if result["comparable"] else "not comparable",
                 _ours(metric),
             )
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(_markdown_row(cells))
     runs = {(result["dataset"], result["preset"], result["seed"]) for result in results}
     made = "; ".join(f"dataset {dataset}, preset {preset}, seed {seed}" for dataset, preset, seed in sorted(runs))
     seconds = sum(result["seconds"] for result in results)
@@ -85,6 +84,10 @@ def readme_table(results):
         f"{made.capitalize()}; {seconds:.0f} s in all on {cpus} CPU cores without GPU, {', '.join(versions)}.",
     ]
     return "\n".join(lines)
+
+
+def _markdown_row(cells):
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def write_readme_table(results, path):
@@ -112,7 +115,7 @@ def write_report(directory):
     """Writes `report.md`: the table and every figure of the finished runs below `directory`. Returns its path."""
     results = load_results(directory)
     lines = ["# Results", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(results)]
+    lines += map(_markdown_row, rows(results))
     for result in results:
         lines += [
             "",
