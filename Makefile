@@ -32,7 +32,7 @@ docs: $(INSTALLED)
 	cp runs/gan/figures/samples_through_training.png docs/images/gan_through_training.png
 	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
 	cp runs/vae/figures/samples.png docs/images/vae_samples.png
-	for run in runs/*/results.json; do \
+	for run in runs/*[a-z]/results.json; do \
 		mkdir -p docs/results/$$(basename $$(dirname $$run)) && cp $$run docs/results/$$(basename $$(dirname $$run)); done
 	$(BIN)/tfgen table docs/results --write README.md
 

@@ -1,6 +1,6 @@
 """The whole lecture: every recipe, one after the other, and the table of all their numbers.
 
-Time: about nine minutes on 2 cores with --preset quick.
+Time: about a quarter of an hour on 2 cores with --preset quick.
 
     python scripts/replicate_all.py --preset quick
 """

@@ -6,7 +6,7 @@ Expected: the nearest training code is another digit's for 28 to 31 % of the tes
 with PCA-2 and for 3 to 7 % with the wider codes. k-means finds 61 to 68 % of the test images' digits on a code of ten
 units, 54 to 55 % on pixels, and only 25 to 39 % in the plane: there the digits are rays of very unequal length, and
 spheres cut up the long ones.
-Time: about two minutes on 2 cores with --preset quick.
+Time: about a minute on 2 cores with --preset quick.
 
     python scripts/replicate_clustering_autoencoder.py --preset quick
 """

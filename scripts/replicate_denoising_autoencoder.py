@@ -12,7 +12,7 @@ Each network is the best of the three on what it was trained on. The one trained
 light, and so is worse than the plain one on all else: on clean validation images its error falls from 13.6 to 5.0 if
 they are multiplied by 1/2. The noise moves the code of the network trained on it less: by 0.38 of the codes' variance
 for masking and 0.20 for Gaussian noise, where it moves the plain network's by 0.62 and 0.54.
-Time: about a minute and a half on 2 cores with --preset quick.
+Time: about a minute on 2 cores with --preset quick.
 
     python scripts/replicate_denoising_autoencoder.py --preset quick
 """

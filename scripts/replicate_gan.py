@@ -3,7 +3,7 @@
 Source: Goodfellow et al. 2014, algorithm 1, with the networks of the usual lecture program: 100-128-784 against
 784-128-1. No paper reports a number for these.
 Expected: samples that a person calls digits, though not all; all ten digits among them, the rarest at 2 % or more.
-Time: about two minutes on 2 cores with --preset quick.
+Time: about a minute and a half on 2 cores with --preset quick.
 
     python scripts/replicate_gan.py --preset quick
 """

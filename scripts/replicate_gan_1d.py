@@ -5,7 +5,7 @@ p_data = N(1, 0.5^2), the noise is Gaussian, and D has five updates for each of 
 Expected: D within 0.01 of D* on average, V(D, G) within 0.01 of -log 4 = -1.3863, and a Jensen-Shannon divergence of
 about 0.001 nats.
 The images of --dataset are not used: the data are drawn in the run.
-Time: half a minute on 2 cores with --preset quick.
+Time: a quarter of a minute on 2 cores with --preset quick.
 
     python scripts/replicate_gan_1d.py --preset quick
 """

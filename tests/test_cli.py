@@ -76,6 +76,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "no_model" / "saved_model.pb").write_bytes(b"garbage")
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "vae").write_text("not a directory")
+    (tmp_path / "incomplete" / "vae").mkdir(parents=True)
+    (tmp_path / "incomplete" / "vae" / "results.json").write_text('{"recipe": "vae"}')
     (tmp_path / "results" / "vae").mkdir(parents=True)
     (tmp_path / "results" / "vae" / "results.json").write_text(json.dumps(RESULTS))
     checkpoint = tmp_path / "unfinished" / "vae" / "checkpoints" / "model.keras"
@@ -140,6 +142,9 @@ BAD_REQUESTS = {
     "run vae --data-dir missing": ["'missing'", "not a directory"],
     "run vae --dataset mnist --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
     "run vae --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
+    "run vae --output-dir=": ["--output-dir", "empty", "runs"],
+    "list --jso": ["--jso", "--help"],
+    "table incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
     "run vae --output-dir blocked": ["'blocked'", "blocked/vae is a file", "name another"],
     "table missing": ["'missing'", "no finished run", "--output-dir"],
     "table results --write missing": ["no file 'missing'", "README"],
@@ -234,7 +239,7 @@ def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
 def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_about(place, capsys):
     assert call(["table", "results"]) == 0
     printed = capsys.readouterr().out
-    assert "| B3 | `vae` | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.50 |" in printed
+    assert "| B3 | `vae` | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
     assert "73.25" in printed and "26.25" in printed and "other" not in printed
     assert "Dataset mnist, preset quick, seed 5; 60 s in all on 2 CPU cores" in printed
     marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"

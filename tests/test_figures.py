@@ -29,15 +29,6 @@ def test_reconstructions_stand_below_their_originals():
     assert np.all(shown[14, 14::29] == 0) and np.all(shown[14 + 29, 14::29] == 1)
 
 
-def test_compared_reconstructions_stand_in_the_rows_named_at_the_side():
-    images = np.full((3, 784), 0.5)
-    figure = figures.compared_reconstructions(np.zeros((3, 784)), {"half": images, "white": 2 * images}, "")
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["test image", "half", "white"]
-    for row, value in zip(axes.get_yticks(), (0, 0.5, 1), strict=True):
-        assert np.all(axes.images[0].get_array()[int(row), 14::29] == value)
-
-
 def test_features_are_columns_each_on_a_scale_that_one_large_weight_does_not_set():
     weights = np.zeros((784, 3))
     weights[:, 0] = -2

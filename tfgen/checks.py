@@ -30,6 +30,8 @@ def check_run(names, preset, output_dir, seed, epochs, resume):
         raise InputError(f"--epochs must be at least 1, got {epochs}")
     if not 0 <= seed < 2**31:
         raise InputError(f"--seed must lie between 0 and {2**31 - 1}, got {seed}")
+    if not str(output_dir):
+        raise InputError("--output-dir is empty; name a directory, such as runs")
     for directory in (pathlib.Path(output_dir) / name for name in names):
         path = next(path for path in (directory, *directory.parents) if path.exists())
         if not path.is_dir():

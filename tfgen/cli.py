@@ -18,6 +18,9 @@ from tfgen.errors import InputError
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
     def error(self, message):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
@@ -45,7 +48,7 @@ def _parser():
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
-    command.add_argument("--resume", action="store_true", help="go on with unfinished runs, keep finished ones")
+    command.add_argument("--resume", action="store_true", help="go on with unfinished runs, keep those finished")
     command.add_argument("--deterministic", action="store_true", help="deterministic kernels only; slower")
     command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (extra 'tensorboard')")
     command.set_defaults(function=_run)

@@ -23,6 +23,7 @@ class Draw(enum.IntEnum):
     CORRUPTION = 7
     FIXED_CORRUPTION = 8
     DATA = 9
+    GRADIENT = 10
 
 
 def stateless_seed(run_seed, draw, counter=0):

@@ -83,26 +83,6 @@ def reconstructions(originals, reconstructed, title):
     return figure
 
 
-def compared_reconstructions(originals, reconstructed, title):
-    """Returns originals above one row of reconstructions for each model.
-
-    Args:
-        originals: `(n, 784)` images in [0, 1].
-        reconstructed: dict from a model's name to its `(n, 784)` images in [0, 1].
-        title: heading.
-    """
-    rows = {"test image": originals, **reconstructed}
-    figure = Figure(figsize=(0.6 * len(originals) + 1.2, 0.6 * len(rows) + 0.4))
-    axes = figure.add_subplot()
-    axes.imshow(tile(np.concatenate([*rows.values()]), len(originals)), cmap="gray", vmin=0, vmax=1)
-    axes.set_yticks(14 + 29 * np.arange(len(rows)), labels=rows, fontsize=9)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=10)
-    return figure
-
-
 def features(weights, title):
     """Returns what hidden units answer to: each unit's weights as a picture of 28x28, one panel a model.
 
@@ -191,8 +171,10 @@ def curves(history, panels, log=False):
     axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, unit, names) in zip(axes_row, panels, strict=True):
         for name in names:
-            axes.plot(np.arange(1, len(history[name]) + 1), history[name], label=name)
+            label = name.replace("val_", "validation: ").replace("_", " ")
+            axes.plot(np.arange(1, len(history[name]) + 1), history[name], label=label)
         axes.set(title=title, xlabel="epoch", ylabel=unit)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log:
             axes.set_yscale("log")
             # 6 rather than 6 x 10^0; a range of a few decades has room for its 1, 2, 3 and 5 only.
@@ -228,7 +210,7 @@ def scatter(panels, labels):
         for label in classes:
             x, y = codes[labels == label].T
             axes.scatter(x, y, s=3, alpha=0.5, linewidths=0, color=f"C{label}", label=str(label), rasterized=True)
-        axes.set(title=title, xlabel="code 1", ylabel="code 2")
+        axes.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
     legend = figure.legend(*axes_row[0].get_legend_handles_labels(), loc="outside right center", markerscale=4)
     for handle in legend.legend_handles:
         handle.set_alpha(1)
@@ -324,7 +306,7 @@ def decision_boundaries(points, classes, grid, scores, densities):
     for (name, values), style in zip(scores.items(), ("solid", "dashed")[: len(scores)], strict=True):
         left.contour(*grid, values, levels=[0], colors="black", linestyles=style)
         left.plot([], [], color="black", linestyle=style, label=name)
-    left.set_title("Discriminative: only where p(y|x) changes sides", fontsize=10)
+    left.set_title("Discriminative: only where the decision changes", fontsize=10)
     for density, color in zip(densities, colors, strict=True):
         right.contour(*grid, density, levels=density.max() * np.exp([-8, -4.5, -2, -0.5]), colors=color, linewidths=1)
     right.contour(*grid, densities[1] - densities[0], levels=[0], colors="black")

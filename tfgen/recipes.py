@@ -480,12 +480,7 @@ RECIPES = {
     "gan-variants": Recipe(
         title="The lecture's GAN with uniform or Gaussian noise, with the minimax or the non-saturating loss",
         lecture_items=("D1", "D3"),
-        headline=(
-            "digits_covered__uniform_non_saturating",
-            "digits_covered__gaussian_non_saturating",
-            "digits_covered__uniform_minimax",
-            "digits_covered__gaussian_minimax",
-        ),
+        headline=("generator_gradient_norm__minimax", "generator_gradient_norm__non_saturating"),
         presets={
             "smoke": GANVariants(epochs=1, num_samples=1_000, classifier_epochs=1, gradient_steps=20),
             "quick": GANVariants(epochs=20),

@@ -101,6 +101,8 @@ def write_readme_table(results, path):
         raise InputError(
             f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where it is to stand"
         )
+    if len({(result["dataset"], result["preset"], result["seed"]) for result in results}) > 1:
+        raise InputError("the runs are of several datasets, presets or seeds; a README's table needs one of each")
     head, tail = text[: text.index(start)], text[text.index(end) :]
     write_atomically(path, f"{head}{start}\n{readme_table(results)}\n{tail}".encode())
 
@@ -108,7 +110,17 @@ def write_readme_table(results, path):
 def load_results(directory):
     """Returns the `results.json` of every finished run below `directory`, in the order of the recipes."""
     found = (pathlib.Path(directory) / name / "results.json" for name in RECIPES)
-    return [read_json(path) for path in found if path.exists()]
+    return [_checked(path) for path in found if path.exists()]
+
+
+def _checked(path):
+    """Returns the results in a file; raises `InputError` if one that is shown is missing."""
+    results = read_json(path)
+    shown = ("recipe", "lecture_items", "dataset", "comparable", "preset", "seed", "metrics", "seconds", "environment")
+    missing = [key for key in shown if key not in results]
+    if missing:
+        raise InputError(f"{path} lacks {missing[0]!r}; restore it, or delete {path.parent}")
+    return results
 
 
 def write_report(directory):

@@ -51,7 +51,7 @@ def shallow_autoencoder(run):
 
     title = f"One hidden layer of {config.code_dim} units"
     run.figure("features", figures.features(features, f"{title}: the rows of W, each on a scale of its own"))
-    run.figure("reconstructions", figures.compared_reconstructions(test[:16], reconstructions, title))
+    run.figure("reconstructions", figures.rows_of_images({"test image": test[:16], **reconstructions}, title))
     panel = ("Squared error of the validation images", "per image", list(validation_error))
     run.figure("training", figures.curves(validation_error, [panel]))
 

@@ -94,7 +94,7 @@ def _draw_errors(run, errors):
         for method, of_counts in errors.items()
     }
     counts = [count or len(run.data.train) for count in errors["linear"]]
-    title = f"Few labels: mean and standard deviation over {run.config.label_seeds} choices of the labelled images"
+    title = f"Mean and standard deviation over {run.config.label_seeds} choices of the labels; of all, one training"
     run.figure("test_errors", figures.errors_by_count(series, counts, title, "test images misclassified (%)"))
 
 
@@ -218,7 +218,8 @@ def anomaly_detection(run):
         # An empty image is the autoencoder's to judge: dividing by 1 leaves its score as it is.
         scores["squared_error_per_ink"][digit] = scores["squared_error"][digit] / np.maximum(scores["ink"][digit], 1)
         if main:
-            run.figure("training", figures.curves(history, [("Autoencoder", "squared error", ["loss", "val_loss"])]))
+            panel = (f"Autoencoder without {digit}", "squared error", ["loss", "val_loss"])
+            run.figure("training", figures.curves(history, [panel]))
             run.export(_scoring_endpoints(model))
         model, _ = _fit_without(run, build_vae, digit, f"vae_without_{digit}", binarized=True)
         scores["negative_elbo"][digit] = negative_elbo(model, binary_test, run.seed, run.EVALUATION_BATCH)

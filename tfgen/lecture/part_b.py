@@ -74,7 +74,7 @@ def vae(run):
     run.figure(
         "samples", figures.image_grid(model.decode(_prior_sample(run, 100)), 10, "VAE: p(x|z), z from the prior")
     )
-    run.figure("reconstructions", figures.reconstructions(test[:16], model.reconstruct(test[:16]), "VAE"))
+    run.figure("reconstructions", figures.reconstructions(test[:16], model.reconstruct(test[:16]), "VAE, binarised"))
 
     z_mean = model.encoder(test[:16])[0].numpy()
     weights = np.linspace(0, 1, 11)[:, None]

@@ -1,6 +1,8 @@
 """Part C of the lecture: discriminative and generative models."""
 
+import dataclasses
 import functools
+import json
 
 import numpy as np
 from scipy.stats import multivariate_normal
@@ -18,6 +20,7 @@ from tfgen.files import read_json
 from tfgen.joint import conditional, joint
 from tfgen.lecture.part_a import train_autoencoder
 from tfgen.models import autoencoder, bayes, markov_chain
+from tfgen.recipes import RECIPES
 
 WORKED_EXAMPLE = ((1, 0), (1, 0), (2, 0), (2, 1))
 MODELS = {
@@ -181,12 +184,16 @@ def _sample_naive_bayes(classifier, rng):
 
 
 def _samples_of_other_runs(run):
-    """Returns ten images of the VAE and of the GAN, where their runs beside this one are finished and of its kind."""
-    samples = {}
+    """Returns ten images of the VAE and of the GAN, where their runs of the same preset beside this one are finished."""
+    samples, preset = {}, run.request["preset"]
     for name in ("vae", "gan"):
         results = run.directory.parent / name / "results.json"
-        if results.exists():
-            other = read_json(results)
-            if (other["dataset"], other["preset"]) == (run.data.name, run.request["preset"]):
-                samples[name] = export.generate(results.with_name("saved_model"), 10, run.seed)
+        other = read_json(results) if results.exists() else {}
+        config = json.loads(json.dumps(dataclasses.asdict(RECIPES[name].presets[preset])))
+        if (other.get("dataset"), other.get("config")) == (run.data.name, config):
+            samples[name] = export.generate(results.with_name("saved_model"), 10, run.seed)
+        else:
+            print(
+                f"the picture of samples goes without those of {name}: no finished {preset} run of it beside this one"
+            )
     return samples

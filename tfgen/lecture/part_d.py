@@ -118,7 +118,7 @@ def gan_variants(run):
         run.metric(f"fake_probability__{suffix}", verdict["fake_probability"], "mean D(G(z))", "generated", len(test))
     run.metric("test_error__classifier", error, "share misclassified", "test", len(data.test))
 
-    title = f"GANs after {config.epochs} epochs at equal settings"
+    title = f"GANs after {config.epochs} epochs at equal settings, each from initial weights of its own"
     panels = {
         f"{', '.join(variant)}\nrarest digit {shares[variant].min():.1%} of samples": images[:64]
         for variant, images in samples.items()
@@ -128,7 +128,8 @@ def gan_variants(run):
         str(digit): {", ".join(variant): 100 * shares[variant][digit] for variant in variants}
         for digit in range(datasets.CLASSES)
     }
-    run.figure("class_shares", figures.grouped_bars(bars, f"{n:,} samples by digit", "share of samples (%)"))
+    title = f"{n:,} samples: the verdict of a classifier that must call each one a digit"
+    run.figure("class_shares", figures.grouped_bars(bars, title, "share of samples (%)"))
     lines = {"D(x), validation images": "val_real_probability", "D(G(z))": "val_fake_probability"}
     outputs = {
         ", ".join(variant): {label: history[key] for label, key in lines.items()}
@@ -214,7 +215,7 @@ def gradient_norms(model, batches, seed):
 
     steps = []
     for t, x in enumerate(batches):
-        z = model.sample_noise((len(x), model.noise_dim), stateless_seed(seed, Draw.SAMPLE, t))
+        z = model.sample_noise((len(x), model.noise_dim), stateless_seed(seed, Draw.GRADIENT, t))
         steps.append({name: float(value) for name, value in step(x, z).items()})
     return {name: np.array([measured[name] for measured in steps]) for name in steps[0]}
 

@@ -42,14 +42,15 @@ def feature_classifier(
 def endpoints(model):
     """Returns what a SavedModel of a feature classifier offers: signature name -> (function, input specs).
 
-    `classify` image -> logits, probabilities (also the default), `encode` image -> code.
+    `classify` image -> logits, probabilities, class_id (also the default), `encode` image -> code.
     """
     encoder = model.get_layer("encoder")
     image = tf.TensorSpec((None, encoder.input_shape[-1]), tf.float32, name="image")
 
     def classify(image):
         logits = model(image)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+        class_id = tf.argmax(logits, axis=-1, output_type=tf.int64)
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits), "class_id": class_id}
 
     return {
         "serving_default": (classify, [image]),
