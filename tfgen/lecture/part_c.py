@@ -184,7 +184,7 @@ def _sample_naive_bayes(classifier, rng):
 
 
 def _samples_of_other_runs(run):
-    """Returns ten images of the VAE and of the GAN, where their runs of the same preset beside this one are finished."""
+    """Returns ten images of the VAE and of the GAN, where runs of the same preset are finished beside this one."""
     samples, preset = {}, run.request["preset"]
     for name in ("vae", "gan"):
         results = run.directory.parent / name / "results.json"
@@ -193,7 +193,5 @@ def _samples_of_other_runs(run):
         if (other.get("dataset"), other.get("config")) == (run.data.name, config):
             samples[name] = export.generate(results.with_name("saved_model"), 10, run.seed)
         else:
-            print(
-                f"the picture of samples goes without those of {name}: no finished {preset} run of it beside this one"
-            )
+            print(f"the picture of samples goes without {name}: no finished {preset} run of it beside this one")
     return samples
