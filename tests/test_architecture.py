@@ -24,12 +24,23 @@ ROOMS = (
 LEVEL = {name: level for level, room in enumerate(ROOMS) for name in room}
 
 
-def imported_modules(path):
-    """Yields the top-level room of every tfgen module that a file imports, anywhere in it."""
+def imported_modules(path, package=PACKAGE):
+    """Yields the top-level room of every tfgen module that a file of the package imports, anywhere in it."""
+    folders = ["tfgen", *path.relative_to(package).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tfgen":
-            parts = node.module.split(".")
-            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        if isinstance(node, ast.Import):
+            modules = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the file's own folder, each further one the folder above.
+            above = folders[: len(folders) - node.level + 1] if node.level else []
+            module = above + (node.module.split(".") if node.module else [])
+            modules = [module] if len(module) > 1 else [[*module, alias.name] for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            # After a bare `import tfgen`, whose attributes are its modules, and `__version__`.
+            modules = [[node.value.id, node.attr]] if not node.attr.startswith("__") else []
+        else:
+            continue
+        yield from (module[1] for module in modules if module[0] == "tfgen" and len(module) > 1)
 
 
 def room_of(path):
@@ -44,10 +55,28 @@ def test_imports_run_one_way(path):
         assert LEVEL[imported] < LEVEL[room] or imported == room, f"{path.name} imports {imported}"
 
 
-def test_the_check_of_imports_sees_a_wrong_one(tmp_path):
-    wrong = tmp_path / "losses.py"
-    wrong.write_text("def f():\n    from tfgen.experiment import run\n    from tfgen import cli\n")
-    assert list(imported_modules(wrong)) == ["experiment", "cli"]
+@pytest.mark.parametrize(
+    "folder, line, rooms",
+    [
+        (".", "from tfgen.experiment import run", ["experiment"]),
+        (".", "from tfgen import cli, idx", ["cli", "idx"]),
+        (".", "import tfgen.lecture.part_a", ["lecture"]),
+        (".", "import numpy, tfgen.cli as command", ["cli"]),
+        (".", "import tfgen; tfgen.experiment.run(tfgen.__version__)", ["experiment"]),
+        (".", "from .experiment import run", ["experiment"]),
+        (".", "from . import cli, idx", ["cli", "idx"]),
+        ("models", "from ..experiment import run", ["experiment"]),
+        ("models", "from .. import cli", ["cli"]),
+        ("models", "from .gan import GAN", ["models"]),
+        ("models", "from . import gan", ["models"]),
+        (".", "import numpy.testing; from keras import losses; import tfgenerator.cli", []),
+    ],
+)
+def test_the_check_of_imports_sees_every_way_to_write_one(tmp_path, folder, line, rooms):
+    path = tmp_path / folder / "losses.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"def f():\n    {line}\n")
+    assert list(imported_modules(path, tmp_path)) == rooms
 
 
 @pytest.mark.parametrize("name", ["errors", "recipes", "joint", "checks", "idx", "files", "report", "cli"])
