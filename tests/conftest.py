@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 
+class Killed(BaseException):
+    """Stands for a kill: no handler of the package may catch it."""
+
+
 @pytest.fixture
 def images():
     """256 made-up binary images of 784 pixels: noisy copies of ten prototypes, so that there is something to learn."""

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import Killed
 
 from tfgen import datasets, experiment, figures
 from tfgen.distributions import kl_divergence
@@ -147,10 +148,6 @@ def test_a_reused_model_trains_as_a_new_one_does_bit_for_bit(digits):
     one.set_weights(stacked_autoencoder(config.hidden_units).get_weights())
     one.fit(x, x, batch_size=50, epochs=2, shuffle=False, verbose=0)
     assert any(np.any(a != b) for a, b in zip(first, one.get_weights(), strict=True))
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of the package may catch it."""
 
 
 @pytest.mark.parametrize("model", [1, 2])

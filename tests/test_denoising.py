@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import Killed
 from scipy import stats
 
 from tfgen import corruption, datasets, experiment, figures
@@ -195,10 +196,6 @@ def test_the_exported_network_is_the_one_trained_on_masking_noise(run):
     }
     np.testing.assert_allclose(exported, networks["model"], atol=1e-5)
     assert not np.allclose(exported, networks["gaussian"], atol=0.01)
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of the package may catch it."""
 
 
 def test_a_run_killed_in_its_second_network_equals_an_uninterrupted_one_bit_for_bit(run, tmp_path, monkeypatch):

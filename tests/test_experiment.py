@@ -12,6 +12,7 @@ import keras
 import matplotlib.image
 import numpy as np
 import pytest
+from conftest import Killed
 
 from tfgen import cli, datasets, experiment, export, report
 from tfgen.distributions import Draw, stateless_seed
@@ -324,10 +325,6 @@ def test_published_values_stand_beside_ours_on_mnist_only(digits):
         run.metric("test_squared_error", math.nan, "unit", "test", 1)
         assert run.metrics["pca_squared_error__30"].get("published") == (13.87 if comparable else None)
         assert run.metrics["test_squared_error"]["value"] is None
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of the package may catch it."""
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import Killed
 from scipy.special import log_softmax, softmax
 
 from tfgen import datasets, experiment, figures, report
@@ -201,10 +202,6 @@ def test_every_method_is_measured_at_every_number_of_labels(smoke):
     # Chance is 0.9.
     assert all(0 < metric["value"] < 0.7 for metric in metrics.values())
     assert metrics["test_error__all_labels_linear"]["value"] < metrics["test_error__100_labels_linear"]["value"]
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of the package may catch it."""
 
 
 def test_a_run_killed_in_its_second_pretraining_equals_an_uninterrupted_one(smoke, digits, tmp_path, monkeypatch):

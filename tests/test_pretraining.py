@@ -6,6 +6,7 @@ import types
 import keras
 import numpy as np
 import pytest
+from conftest import Killed
 
 from tfgen import datasets, experiment, figures
 from tfgen.evaluation.codes import covariance_spectrum, near_dead_share, participation_ratio
@@ -198,10 +199,6 @@ def test_without_a_share_for_it_nothing_is_pretrained(digits, tmp_path, monkeypa
     assert "test_squared_error" in results["metrics"]
     assert not any("pretrained" in name for name in results["metrics"])
     assert [path.name for path in (tmp_path / NAME).glob("checkpoints/*.keras")] == ["model.keras"]
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of the package may catch it."""
 
 
 def test_a_run_killed_in_every_stage_equals_an_uninterrupted_one_bit_for_bit(whole, digits, tmp_path, monkeypatch):
