@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 from conftest import Killed
 from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from tfgen import datasets, experiment, figures, report
 from tfgen.lecture import part_a_uses
@@ -18,7 +20,15 @@ from tfgen.recipes import RECIPES
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 NAME = "feature-classifier"
-SMOKE = RECIPES[NAME].presets["smoke"]
+# Numbers of updates that tell the numbers of labels apart; all labels have 40.
+SMOKE = dataclasses.replace(RECIPES[NAME].presets["smoke"], updates=(20, 60))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def preset():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES[NAME].presets, "smoke", SMOKE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +43,104 @@ def streams():
 
 
 @pytest.fixture(scope="module")
-def smoke(digits, streams, tmp_path_factory):
+def pretrainings():
+    """From each pre-training in the run of `smoke`: its first batch and its validation data, both (input, target)."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trainings():
+    """From each supervised training in the run of `smoke`: initial weights, number of updates, rate of each call."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def smoke(digits, streams, pretrainings, trainings, tmp_path_factory):
     directory, original = tmp_path_factory.mktemp("runs"), datasets.training_batches
+    original_fit = keras.Model.fit
 
     def stream(images, batch_size, seed, labels=None, **options):
         streams.append((images, seed, labels))
         return original(images, batch_size, seed, labels=labels, **options)
 
+    def fit(self, batches, **options):
+        if "validation_data" in options:
+            pairs = next(iter(batches)), options["validation_data"]
+            pretrainings.append([[np.asarray(x) for x in pair] for pair in pairs])
+            return original_fit(self, batches, **options)
+        weights, rates = self.get_weights(), []
+        record = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: rates.append(float(self.optimizer.learning_rate))
+        )
+        original_fit(self, batches, **{**options, "callbacks": [*options.get("callbacks", []), record]})
+        trainings.append((weights, int(self.optimizer.iterations), rates))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "training_batches", stream)
+        patch.setattr(keras.Model, "fit", fit)
         return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=3)
+
+
+def test_one_pretraining_hides_pixels_at_the_recipe_s_rate_and_the_other_none(smoke, pretrainings):
+    assert SMOKE.masking_rate == 0.75
+    for pairs, rate in zip(pretrainings, (0.75, 0), strict=True):
+        for x, clean in pairs:
+            hidden = (x == 0)[clean > 0]
+            np.testing.assert_array_equal(x, np.where(x == 0, 0, clean))
+            # Five standard errors of the share among the pixels that are not black.
+            assert hidden.mean() == pytest.approx(rate, abs=5 * np.sqrt(rate * (1 - rate) / hidden.size))
+
+
+def test_a_training_begins_with_the_pretrained_encoder_and_head_or_with_random_weights(smoke, trainings):
+    directory, _ = smoke
+    encoders = [
+        keras.models.load_model(directory / "checkpoints" / f"{file}.keras").get_layer("encoder").get_weights()
+        for file in ("model", "plain")
+    ]
+    starts = [weights for weights, _, _ in trainings]
+    for first in range(0, len(starts), 3):
+        for start, encoder in zip(starts[first : first + 2], encoders, strict=True):
+            for a, b in zip(start[:4], encoder, strict=True):
+                np.testing.assert_array_equal(a, b)
+            assert np.any(start[4]) and np.any(start[5])  # the head on the frozen encoder
+        # From scratch: Glorot's uniform distribution, of variance 2 / (inputs + outputs), and no bias.
+        *kernels, head = starts[first + 2][::2]
+        assert not any(np.any(bias) for bias in starts[first + 2][1::2])
+        for kernel in (*kernels, head):
+            bound = np.sqrt(6 / sum(kernel.shape))
+            assert 0.99 * bound < np.abs(kernel).max() <= bound
+            assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=5 * np.sqrt(0.2 / kernel.size))
+    scratch = [start[0] for start in starts[2::3]]
+    assert np.any(scratch[0] != scratch[1])
+
+
+def test_every_number_of_labels_has_its_updates_and_a_rate_that_falls_along_a_cosine(smoke, trainings):
+    """By hand: in three calls (1 + cos(pi k / 3)) / 2 = 1, 3/4, 1/4; in two 1, 1/2."""
+    shares = {20: [1], 60: [1, 0.75, 0.25], 40: [1, 0.5]}
+    # Two seeds, three networks each; all labels are learned once.
+    assert [updates for _, updates, _ in trainings] == [20] * 6 + [60] * 6 + [40] * 3
+    for _, updates, rates in trainings:
+        np.testing.assert_allclose(rates, 3e-3 * np.array(shares[updates]), rtol=1e-5)
+
+
+def test_the_linear_model_is_a_logistic_regression_on_the_same_labels_with_its_own_penalty(smoke, streams, digits):
+    labelled = [(images, labels) for images, _, labels in streams if labels is not None][::3]
+    x = datasets.scale(digits.test.images).numpy()
+    error_of = {}
+    for c in (SMOKE.linear_c, SMOKE.frozen_c):
+        errors = []
+        for images, labels in labelled[:4]:
+            pixels = datasets.scale(images).numpy()
+            deviation = pixels.std()
+            with threadpool_limits(1):
+                model = LogisticRegression(C=c, max_iter=1000, tol=1e-3).fit(pixels / deviation, labels)
+            errors.append(np.mean(model.predict(x / deviation) != digits.test.labels))
+        error_of[c] = np.mean(np.reshape(errors, (2, 2)), axis=1)
+    found = [smoke[1]["metrics"][f"test_error__{n}_labels_linear"]["value"] for n in (100, 600)]
+    # An image on the border between two digits may round to either side.
+    np.testing.assert_allclose(found, error_of[SMOKE.linear_c], atol=1.1 / 297)
+    # Wrong: the penalty of the head on the frozen encoder.
+    assert np.abs(error_of[SMOKE.frozen_c] - error_of[SMOKE.linear_c]).max() > 2.2 / 297, error_of
 
 
 def test_pretraining_sees_all_training_images_and_fine_tuning_labelled_ones_alone(smoke, streams, digits):
