@@ -11,7 +11,7 @@ import tensorflow as tf
 from conftest import Killed
 
 from tfgen import datasets, experiment, figures
-from tfgen.distributions import kl_divergence
+from tfgen.distributions import Draw, kl_divergence, stateless_normal, stateless_seed
 from tfgen.lecture import part_a, part_a_uses
 from tfgen.losses import squared_error
 from tfgen.models.autoencoder import stacked_autoencoder
@@ -29,9 +29,30 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def smoke(digits, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs")
-    return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=2)
+def streams():
+    """What `training_batches` was called with in the run of `smoke`: images, and whether they were binarised."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def smoke(digits, streams, tmp_path_factory):
+    directory, original = tmp_path_factory.mktemp("runs"), datasets.training_batches
+
+    def stream(images, batch_size, seed, binarized=False, **options):
+        streams.append((images, binarized))
+        return original(images, batch_size, seed, binarized=binarized, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "training_batches", stream)
+        return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=2)
+
+
+def test_each_digit_in_turn_is_left_out_of_both_trainings(smoke, streams, digits):
+    label_of = {image.tobytes(): label for image, label in zip(digits.train.images, digits.train.labels, strict=True)}
+    absent = [(set(range(10)) - {label_of[image.tobytes()] for image in images}, binary) for images, binary in streams]
+    assert absent == [({4}, False), ({4}, True), ({1}, False), ({1}, True)]
+    for images, _ in streams[1::2]:
+        assert np.max(images) == 255  # binarised by the stream, anew each time, and not before
 
 
 def area_under_the_curve(scores, anomalous):
@@ -69,6 +90,50 @@ def test_every_digit_left_out_has_its_areas_and_the_means_are_theirs(smoke, digi
     areas = [area_under_the_curve(ink, digits.test.labels == digit) for digit in config.left_out]
     assert metrics["test_auc__ink_mean"]["value"] == pytest.approx(np.mean(areas), abs=1e-3)
     assert len(metrics) == 2 * len(config.left_out) + 4
+
+
+def test_every_area_is_that_of_scores_recomputed_from_the_checkpoints(smoke, digits):
+    """Scores in float64 from what the networks give out; the areas by ranks: the share of pairs in the right order."""
+    directory, results = smoke
+    config = RECIPES[NAME].presets["smoke"]
+    x = (digits.test.images / 255.0).astype(np.float32)
+    binary = datasets.fixed_binarization(digits.test.images).numpy()
+    areas = {}
+    for digit in config.left_out:
+        names = f"{'model' if digit == config.pictured else f'autoencoder_without_{digit}'}", f"vae_without_{digit}"
+        model, vae = (keras.models.load_model(directory / "checkpoints" / f"{name}.keras") for name in names)
+        squared = np.sum((x - model(x).numpy().astype(np.float64)) ** 2, axis=1)
+        epsilon = stateless_normal((len(x), config.latent_dim), stateless_seed(0, Draw.EVALUATION)).numpy()
+
+        def negative_elbo(images, vae=vae, epsilon=epsilon):
+            mean, log_var = (part.numpy().astype(np.float64) for part in vae.encoder(images))
+            z = mean + np.exp(log_var / 2) * epsilon
+            logits = vae.decoder(z.astype(np.float32)).numpy().astype(np.float64)
+            kl = np.sum(mean**2 + np.exp(log_var) - log_var - 1, axis=1) / 2
+            return kl - np.sum(images * logits - np.logaddexp(0, logits), axis=1)
+
+        scores = {
+            "squared_error": squared,
+            "negative_elbo": negative_elbo(binary),
+            "squared_error_per_ink": squared / x.sum(axis=1),
+            # Wrong ones: the error times the ink, the VAE asked about shades of grey, the bound itself.
+            "squared_error_times_ink": squared * x.sum(axis=1),
+            "negative_elbo_of_grey": negative_elbo(x),
+            "elbo": -negative_elbo(binary),
+        }
+        areas[digit] = {
+            name: area_under_the_curve(score, digits.test.labels == digit) for name, score in scores.items()
+        }
+    metrics = {name: metric["value"] for name, metric in results["metrics"].items()}
+    for name in ("squared_error", "negative_elbo"):
+        for digit in config.left_out:
+            assert metrics[f"test_auc__{name}_without_{digit}"] == pytest.approx(areas[digit][name], abs=1e-3)
+    mean = {name: np.mean([of_digit[name] for of_digit in areas.values()]) for name in areas[config.pictured]}
+    for name in ("squared_error", "negative_elbo", "squared_error_per_ink"):
+        assert metrics[f"test_auc__{name}_mean"] == pytest.approx(mean[name], abs=1e-3)
+    assert abs(mean["squared_error_times_ink"] - mean["squared_error_per_ink"]) > 5e-3
+    for wrong in ("negative_elbo_of_grey", "elbo"):
+        assert max(abs(areas[digit][wrong] - areas[digit]["negative_elbo"]) for digit in areas) > 5e-3
 
 
 @pytest.mark.parametrize("binarized", [False, True])
