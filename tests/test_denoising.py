@@ -144,9 +144,40 @@ def test_code_shift_is_that_of_known_codes():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs")
-    return directory, experiment.run("denoising-autoencoder", datasets.digits(), "smoke", directory, epochs=4)
+def drawn():
+    """The rows of images that the run of `run` drew, one list of arrays for each figure."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(drawn, tmp_path_factory):
+    directory, original = tmp_path_factory.mktemp("runs"), figures.rows_of_images
+
+    def rows_of_images(rows, title):
+        drawn.append([np.asarray(images) for images in rows.values()])
+        return original(rows, title)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "rows_of_images", rows_of_images)
+        return directory, experiment.run("denoising-autoencoder", datasets.digits(), "smoke", directory, epochs=4)
+
+
+def test_pictures_show_test_images_noisy_ones_and_what_the_plain_and_the_denoising_network_make_of_these(run, drawn):
+    checkpoints = run[0] / "denoising-autoencoder" / "checkpoints"
+    plain = keras.models.load_model(checkpoints / "clean.keras")
+    clean = datasets.digits().test.images[:12] / 255.0
+    for (images, noisy, by_plain, denoised), file in zip(drawn, ("model", "gaussian"), strict=True):
+        np.testing.assert_allclose(images, clean, atol=1e-6)
+        np.testing.assert_allclose(by_plain, plain.predict(noisy, verbose=0), atol=1e-5)
+        network = keras.models.load_model(checkpoints / f"{file}.keras")
+        np.testing.assert_allclose(denoised, network.predict(noisy, verbose=0), atol=1e-5)
+        assert not np.allclose(denoised, by_plain, atol=0.01)
+    masked, gaussian = drawn[0][1], drawn[1][1]
+    # Noise of its kind in the pixels that are not black: some of them masked, all of them moved.
+    shown = clean > 0
+    assert 0.4 < np.mean(masked[shown] == 0) < 0.6
+    np.testing.assert_allclose(masked[masked != 0], clean[masked != 0], atol=1e-6)
+    assert np.all(gaussian != clean)
 
 
 def test_errors_are_those_of_the_saved_networks(run):
