@@ -130,10 +130,27 @@ def digits():
     return datasets.digits()
 
 
+# Enough for two epochs of each layer by itself.
+EPOCHS = 6
+
+
 @pytest.fixture(scope="module")
-def whole(digits, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("whole")
-    return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=4)
+def drawn():
+    """The curves that the run of `whole` drew: a history and its panels for each figure."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(digits, drawn, tmp_path_factory):
+    directory, original = tmp_path_factory.mktemp("whole"), figures.curves
+
+    def curves(history, panels, **options):
+        drawn.append((history, panels))
+        return original(history, panels, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "curves", curves)
+        return directory / NAME, experiment.run(NAME, digits, "smoke", directory, epochs=EPOCHS)
 
 
 def checkpoint(directory, name):
@@ -143,7 +160,7 @@ def checkpoint(directory, name):
 def test_the_stages_have_their_epochs_and_each_layer_learns_from_the_one_before(whole, digits):
     directory, results = whole
     epochs = {path.stem: len(path.read_text().splitlines()) - 1 for path in directory.glob("training*.csv")}
-    assert epochs == {"training": 4, "training_layer_1": 1, "training_layer_2": 1, "training_pretrained": 2}
+    assert epochs == {"training": 6, "training_layer_1": 2, "training_layer_2": 2, "training_pretrained": 2}
     layers = [checkpoint(directory, f"layer_{i}") for i in (1, 2)]
     assert [(layer.input_dim, layer.code_dim) for layer in layers] == [(784, 300), (300, 150)]
 
@@ -155,7 +172,22 @@ def test_the_stages_have_their_epochs_and_each_layer_learns_from_the_one_before(
     assert log["val_loss"][-1] < 0.8 * np.mean(np.sum(hidden**2, axis=1))
 
     metric = results["metrics"]["test_squared_error__pretrained"]
-    assert "2 layers of 1 epochs each, then 2 end to end" in metric["unit"]
+    assert "2 layers of 2 epochs each, then 2 end to end" in metric["unit"]
+
+
+def test_the_pretrained_curve_begins_after_all_the_epochs_of_the_layers_and_ends_with_the_other_one(whole, drawn):
+    """Two layers of two epochs each come before it: both networks have then made six passes through the images."""
+    directory, _ = whole
+    logs = {
+        name: experiment._read_log(directory / f"training{name}.csv")["val_loss"]
+        for name in ("", "_layer_1", "_pretrained")
+    }
+    ((history, panels),) = drawn
+    curves = [history[name] for name in panels[-1][2]]
+    expected = [logs[""], logs["_layer_1"], [np.nan] * 4 + logs["_pretrained"]]
+    assert len(curves) == 3 and len(expected[2]) == len(expected[0]) == EPOCHS
+    for a, b in zip(curves, expected, strict=True):
+        np.testing.assert_allclose(a, b, equal_nan=True)
 
 
 def test_errors_and_statistics_are_those_of_the_saved_networks(whole, digits):
@@ -214,8 +246,8 @@ def test_a_run_killed_in_every_stage_equals_an_uninterrupted_one_bit_for_bit(who
         with monkeypatch.context() as patch:
             patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", killed)
             with pytest.raises(Killed):
-                experiment.run(NAME, digits, "smoke", tmp_path, epochs=4, resume=stage != "layer_1")
-    resumed = experiment.run(NAME, digits, "smoke", tmp_path, epochs=4, resume=True)
+                experiment.run(NAME, digits, "smoke", tmp_path, epochs=EPOCHS, resume=stage != "layer_1")
+    resumed = experiment.run(NAME, digits, "smoke", tmp_path, epochs=EPOCHS, resume=True)
     assert resumed["metrics"] == results["metrics"]
     for name in ("model", "layer_1", "layer_2", "pretrained"):
         for a, b in zip(*(checkpoint(path, name).get_weights() for path in (directory, tmp_path / NAME)), strict=True):
