@@ -1,12 +1,17 @@
 """The two generator losses side by side: their derivatives, and the gradients that a generator gets from them."""
 
+import dataclasses
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgen import datasets
 from tfgen.lecture import part_d
 from tfgen.models.gan import GAN, GENERATOR_LOSSES
+from tfgen.recipes import RECIPES
 
 
 def untrained(**kwargs):
@@ -66,3 +71,59 @@ def test_the_minimax_gradient_vanishes_as_the_discriminator_wins_and_the_other_d
 
 def test_variants_are_named_for_their_noise_and_their_loss():
     assert part_d._suffix(("uniform", "non-saturating")) == "uniform_non_saturating"
+
+
+def test_each_variant_is_measured_on_its_own_samples_and_verdicts(monkeypatch):
+    """No training: samples whose first pixel says which digit they are, in shares about the threshold of 1 %."""
+    config = dataclasses.replace(RECIPES["gan-variants"].presets["smoke"], num_samples=1000)
+    assert config.covered_share == 0.01
+    # From a variant to how many samples each digit has; with 10 of 1,000 it counts as covered, with 9 it does not.
+    counts = {
+        ("uniform", "non-saturating"): [100] * 10,
+        ("gaussian", "non-saturating"): [901, 11, 11, 11, 11, 11, 11, 11, 11, 11],
+        ("uniform", "minimax"): [10, 9, 9, 9, 9, 9, 9, 9, 9, 918],
+        ("gaussian", "minimax"): [0, 0, 0, 0, 0, 300, 12, 10, 9, 669],
+    }
+    verdicts = {
+        variant: {"real_probability": 0.9 - i / 10, "fake_probability": 0.1 + i / 100}
+        for i, variant in enumerate(counts)
+    }
+
+    def train(run, noise, loss, **options):
+        images = np.zeros((1000, 784))
+        images[:, 0] = np.repeat(np.arange(10), counts[noise, loss])
+        model = types.SimpleNamespace(
+            sample_noise=lambda shape, seed: np.zeros(shape),
+            generator=types.SimpleNamespace(predict=lambda z, **options: images),
+            evaluate=lambda x, **options: verdicts[noise, loss],
+            endpoints=dict,
+        )
+        names = ("fake_probability", "val_real_probability", "val_fake_probability")
+        return model, {name: [0.5] for name in names}
+
+    def train_digit_classifier(run):
+        return (lambda images: np.eye(10)[images[:, 0].astype(int)]), 0.25
+
+    monkeypatch.setattr(part_d, "_train", train)
+    monkeypatch.setattr(part_d, "_train_digit_classifier", train_digit_classifier)
+    monkeypatch.setattr(part_d, "_gradients", lambda *args: None)
+    found = {}
+    part_d.gan_variants(
+        types.SimpleNamespace(
+            config=config,
+            data=datasets.digits(),
+            seed=0,
+            EVALUATION_BATCH=1000,
+            metric=lambda name, value, *rest: found.update({name: value}),
+            figure=lambda name, figure: None,
+            export=lambda endpoints: None,
+        )
+    )
+    rarest, covered = (100, 11, 9, 0), (10, 10, 2, 4)
+    for variant, least, count in zip(counts, rarest, covered, strict=True):
+        suffix = part_d._suffix(variant)
+        assert found[f"rarest_class_share__{suffix}"] == pytest.approx(least / 1000)
+        assert found[f"digits_covered__{suffix}"] == count
+        for name, value in verdicts[variant].items():
+            assert found[f"{name}__{suffix}"] == value
+    assert found["test_error__classifier"] == 0.25
