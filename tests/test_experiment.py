@@ -13,6 +13,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 from conftest import Killed
+from scipy import stats
+from scipy.special import expit, rel_entr
 
 from tfgen import cli, datasets, experiment, export, report
 from tfgen.distributions import Draw, stateless_seed
@@ -38,7 +40,13 @@ def seen():
 
 
 @pytest.fixture(scope="module")
-def runs(digits, seen, tmp_path_factory):
+def first_batches():
+    """From each recipe to the first batch of each of its trainings that are given validation data."""
+    return {name: [] for name in RECIPES}
+
+
+@pytest.fixture(scope="module")
+def runs(digits, seen, first_batches, tmp_path_factory):
     """One smoke run of every recipe: directory and results."""
     directory, results = tmp_path_factory.mktemp("runs"), {}
     original_stream, original_fit = datasets.training_batches, keras.Model.fit
@@ -49,10 +57,11 @@ def runs(digits, seen, tmp_path_factory):
             streams.append((images, seed, options))
             return original_stream(images, batch_size, seed, **options)
 
-        def fit(self, *args, validations=validations, **kwargs):
+        def fit(self, *args, validations=validations, firsts=first_batches[name], **kwargs):
             # The classifiers of feature-classifier are fitted to labels and judge no validation images.
             if "validation_data" in kwargs:
                 validations.append(np.asarray(kwargs["validation_data"][0]))
+                firsts.append(next(iter(args[0])))
             return original_fit(self, *args, **kwargs)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -128,6 +137,70 @@ def test_the_shares_of_the_digits_are_the_classifier_s_verdict_on_samples_of_the
     assert metrics["test_error__classifier"]["value"] == pytest.approx(wrong.mean(), abs=1.1 / 297)
     # A classifier that had not learnt would err on nine images in ten.
     assert wrong.mean() < 0.3
+
+
+def test_every_gan_variant_has_its_noise_and_loss_and_the_numbers_of_its_own_checkpoint(runs, digits, stored):
+    """D(x), D(G(z)) and the digits covered, recomputed from each checkpoint and the classifier's."""
+    config = RECIPES["gan-variants"].presets["smoke"]
+    metrics = {name: metric["value"] for name, metric in runs[1]["gan-variants"]["metrics"].items()}
+    classifier = stored("gan-variants", "classifier")
+    test = (digits.test.images / 255.0).astype(np.float32)
+    variants = {
+        "uniform_non_saturating": ("uniform", "non-saturating"),
+        "gaussian_non_saturating": ("gaussian", "non-saturating"),
+        "uniform_minimax": ("uniform", "minimax"),
+        "gaussian_minimax": ("gaussian", "minimax"),
+    }
+    for i, (suffix, (noise, loss)) in enumerate(variants.items()):
+        model = stored("gan-variants", suffix if i else "model")
+        assert (model.noise, model.generator_loss) == (noise, loss)
+        z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(0, Draw.SAMPLE, 1)).numpy()
+        # Uniform on [-1, 1) or standard normal: the largest of 100,000 draws tells.
+        assert (0.999 < np.abs(z).max() <= 1) if noise == "uniform" else np.abs(z).max() > 3
+        images = model.generator(z)
+        shares = np.bincount(np.argmax(classifier(images), axis=1), minlength=10) / config.num_samples
+
+        real, fake = (expit(model.discriminator(x).numpy().astype(np.float64)) for x in (test, images))
+        assert metrics[f"real_probability__{suffix}"] == pytest.approx(real.mean(), abs=1e-4)
+        # On other noise, one draw for each test image: five standard errors of the two means' difference.
+        error = 5 * fake.std() * np.sqrt(1 / len(test) + 1 / len(fake))
+        assert metrics[f"fake_probability__{suffix}"] == pytest.approx(fake.mean(), abs=error)
+        assert abs(real.mean() - fake.mean()) > error  # wrong: D(x)
+
+        # An image on the border between two digits may fall on either side.
+        assert metrics[f"rarest_class_share__{suffix}"] == pytest.approx(shares.min(), abs=1.5e-3)
+        least, most = (np.sum(shares >= config.covered_share + slack) for slack in (9e-4, -9e-4))
+        assert least <= metrics[f"digits_covered__{suffix}"] <= most
+
+
+def test_the_game_on_the_line_is_played_with_draws_of_the_data_and_measured_at_its_last_stage(
+    runs, seen, first_batches
+):
+    """Data N(1, 1/2^2), by their moments; the metrics by hand from the histogram and D that the last stage left."""
+    config = RECIPES["gan-1d"].presets["smoke"]
+    assert (config.data_mean, config.data_std) == (1, 0.5)
+    (validation,), (batch,) = seen["gan-1d"][1], first_batches["gan-1d"]
+    assert len(batch) == config.batch_size * config.discriminator_steps
+    for x in (validation, np.asarray(batch)):
+        x = x.astype(np.float64)
+        assert x.mean() == pytest.approx(1, abs=5 * 0.5 / np.sqrt(x.size))
+        assert x.std() == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(2 * x.size))
+
+    with np.load(runs[0] / "gan-1d" / "checkpoints" / "stages" / f"{config.epochs:06d}.npz") as snapshot:
+        q, d = snapshot["p_g"], snapshot["discriminator"]
+    edges = np.linspace(1 - 0.5 * config.half_width, 1 + 0.5 * config.half_width, config.bins + 1)
+    p = np.diff(stats.norm.cdf(edges, 1, 0.5))
+    m = (p + q) / 2
+    measured = {
+        "value": np.sum(p * np.log(d)) + np.sum(q * np.log1p(-d)),
+        "jensen_shannon_divergence": (np.sum(rel_entr(p, m)) + np.sum(rel_entr(q, m))) / 2,
+        "discriminator_error": np.sum(m * np.abs(d - p / (p + q))),
+    }
+    for name, expected in measured.items():
+        # The tails beyond the histogram, 6e-7 of the data, are counted to its outermost bins.
+        assert runs[1]["gan-1d"]["metrics"][name]["value"] == pytest.approx(expected, abs=1e-4), name
+    # Wrong: the two distributions mistaken for each other.
+    assert abs(np.sum(q * np.log(d)) + np.sum(p * np.log1p(-d)) - measured["value"]) > 0.1
 
 
 def test_models_are_what_the_recipes_say(stored):
