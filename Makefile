@@ -43,5 +43,7 @@ clean:
 $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found. Install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
 	$(PYTHON) -m venv .venv
+# The pip that comes with Python 3.10 takes many minutes to find versions that go together.
+	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	@touch $@

@@ -6,6 +6,8 @@ import json
 import math
 import pathlib
 import shutil
+import subprocess
+import sys
 import types
 
 import keras
@@ -634,9 +636,9 @@ def test_an_interrupted_command_keeps_its_checkpoint_and_prints_the_line_to_resu
     assert (tmp_path / "vae" / "checkpoints" / "model.keras").exists()
 
 
-@pytest.mark.parametrize("images, calls", [(50_000, 10), (1_250, 10), (12_700, 9), (13_300, 1)])
+@pytest.mark.parametrize("images, calls", [(50_000, 10), (1_250, 10), (14_208, 3), (13_300, 1)])
 def test_an_epoch_takes_ten_calls_at_most_and_no_step_of_the_next(images, calls, digits):
-    """390, 100, 99 and 103 steps; 103 is a prime."""
+    """390, 100, 111 and 103 steps; 111 is 3 times 37, and 103 is a prime."""
     data = dataclasses.replace(digits, train=datasets.Split(np.zeros((images, 1), np.uint8), np.zeros(images)))
     run = experiment.Run(None, RECIPES["vae"], None, data, {"seed": 0, "deterministic": False}, False)
     options = run.compile_options(128)
@@ -644,17 +646,35 @@ def test_an_epoch_takes_ten_calls_at_most_and_no_step_of_the_next(images, calls,
     assert options["steps_per_execution"] * calls == run.steps_per_epoch(128)
 
 
+def test_a_deterministic_run_says_so_and_goes_without_xla(tmp_path):
+    """In a process of its own: TensorFlow offers no way back."""
+    program = (
+        "from tfgen import cli, experiment\n"
+        "options = experiment.Run.compile_options\n"
+        "experiment.Run.compile_options = lambda *args: print('options', options(*args)) or options(*args)\n"
+        "code = cli.main(['run', 'vae', '--preset', 'smoke', '--dataset', 'digits', '--deterministic'])\n"
+        "from tensorflow.python.framework import config\n"
+        "print('outcome', code, config.is_op_determinism_enabled())"
+    )
+    command = [sys.executable, "-c", program]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=True)
+    assert "options {'jit_compile': False," in process.stdout and "'jit_compile': True" not in process.stdout
+    assert process.stdout.splitlines()[-1] == "outcome 0 True"
+    assert json.loads((tmp_path / "runs" / "vae" / "results.json").read_text())["deterministic"] is True
+
+
 def test_the_commands_of_a_first_hour(tmp_path, capsys, monkeypatch):
     """Train, read the table, sample: what the options say is what happens."""
     monkeypatch.chdir(tmp_path)
     for seed in ("3", "4"):
         arguments = ["run", "vae", "--preset", "smoke", "--dataset", "digits", "--seed", seed]
-        assert cli.main([*arguments, "--output-dir", f"runs{seed}", "--deterministic"]) == 0
+        assert cli.main([*arguments, "--output-dir", f"runs{seed}"]) == 0
         printed = capsys.readouterr().out
         results = json.loads((tmp_path / f"runs{seed}" / "vae" / "results.json").read_text())
-        assert (results["seed"], results["deterministic"]) == (int(seed), True)
+        assert (results["seed"], results["deterministic"]) == (int(seed), False)
         for metric, entry in results["metrics"].items():
-            assert any(metric in line and f"{entry['value']:.2f}" in line for line in printed.splitlines())
+            shown = f"{entry['value']:.4g}" if entry["value"] < 100 else f"{entry['value']:.2f}"
+            assert any(metric in line and shown in line for line in printed.splitlines())
         assert "1 recipe, " in printed and f"runs{seed}/report.md" in printed and "no result is comparable" in printed
     values = [json.loads((tmp_path / f"runs{seed}/vae/results.json").read_text())["metrics"] for seed in (3, 4)]
     assert values[0] != values[1]
