@@ -152,10 +152,12 @@ def _locked(directory):
     """Keeps a second run out of the directory for as long as the first one lives."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another run is writing to {directory}; wait for it, or name another --output-dir"
+            raise InputError(message) from None
         yield
-    except BlockingIOError:
-        raise InputError(f"another run is writing to {directory}; wait for it, or name another --output-dir") from None
     finally:
         os.close(descriptor)
 
