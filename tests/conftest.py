@@ -19,3 +19,11 @@ def images():
     prototypes = rng.random((10, 784)) < 0.3
     flips = rng.random((256, 784)) < 0.02
     return (prototypes[rng.integers(10, size=256)] ^ flips).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The embedded set, loaded once; no test changes it."""
+    from tfgen import datasets
+
+    return datasets.digits()

@@ -24,11 +24,6 @@ NAME = "anomaly-detection"
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return datasets.digits()
-
-
-@pytest.fixture(scope="module")
 def streams():
     """What `training_batches` was called with in the run of `smoke`: images, and whether they were binarised."""
     return []

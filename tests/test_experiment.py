@@ -31,11 +31,6 @@ FILES = ("results.json", "training.csv", "saved_model/saved_model.pb", "checkpoi
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return datasets.digits()
-
-
-@pytest.fixture(scope="module")
 def seen():
     """From each recipe to what `training_batches` and `fit` were called with in its run."""
     return {name: ([], []) for name in RECIPES}

@@ -32,11 +32,6 @@ def preset():
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return datasets.digits()
-
-
-@pytest.fixture(scope="module")
 def streams():
     """What `training_batches` was called with in the run of `smoke`."""
     return []

@@ -125,11 +125,6 @@ def test_rows_come_in_the_order_of_the_images_that_they_belong_to():
             np.testing.assert_array_equal(target, image)
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return datasets.digits()
-
-
 # Enough for two epochs of each layer by itself.
 EPOCHS = 6
 
