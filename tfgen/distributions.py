@@ -24,6 +24,7 @@ class Draw(enum.IntEnum):
     FIXED_CORRUPTION = 8
     DATA = 9
     GRADIENT = 10
+    DROPOUT = 11
 
 
 def stateless_seed(run_seed, draw, counter=0):

@@ -29,7 +29,7 @@ from tfgen import export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
 from tfgen.files import read_json, write_atomically
-from tfgen.lecture import part_a, part_a_uses, part_b, part_c, part_d
+from tfgen.lecture import part_a, part_a_uses, part_b, part_c, part_d, published
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
@@ -47,6 +47,10 @@ EXPERIMENTS = {
     "gan-variants": part_d.gan_variants,
     "gan-1d": part_d.gan_1d,
     "discriminative-vs-generative": part_c.discriminative_vs_generative,
+    "autoencoder-30d": published.autoencoder_30d,
+    "vae-burda": published.burda,
+    "iwae-burda": published.burda,
+    "gan-goodfellow": published.gan_goodfellow,
 }
 
 
@@ -307,9 +311,9 @@ class Run:
         return {"jit_compile": self.jit_compile, "steps_per_execution": steps // calls}
 
     @staticmethod
-    def adam(learning_rate, steps):
+    def adam(learning_rate, steps, epsilon=1e-7):
         """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over `steps` iterations."""
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), epsilon=epsilon)
 
     def metric(self, name, value, unit, split, n, std=None):
         """Records a metric; a published value is put beside it only where the data are the paper's.

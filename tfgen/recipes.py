@@ -331,6 +331,74 @@ class DiscriminativeVsGenerative:
 
 
 @dataclasses.dataclass(frozen=True)
+class Autoencoder30D:
+    """The widths of Hinton & Salakhutdinov 2006; there logistic units, restricted Boltzmann machines, line searches."""
+
+    epochs: int
+    hidden_units: tuple = (1000, 500, 250, 30, 250, 500, 1000)
+    activation: str = "gelu"
+    code_activation: str = "linear"
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Burda:
+    """One stochastic layer of Burda et al. 2015: 784-200-200-50 with tanh, and its mirror image.
+
+    Differs: batches of 100 instead of 20, and Adam's rate falls along a cosine, from 2e-3, in each stage, instead of
+    from 1e-3 to 1e-4 in eight stages of 3280 epochs in all. On the validation images 2e-3 is the best of 1e-3, 2e-3 and
+    4e-3 after 40 epochs: negative ELBO 100.0, 98.2 and 99.1.
+
+    Attributes:
+        epochs: of all stages together.
+        stages: for each (k, share of `epochs`, initial learning rate).
+        epsilon: Adam's; the authors' 1e-4 belongs to gradients summed over their 20 images, ours are means.
+        nll_samples: importance samples an image in the evaluation.
+    """
+
+    epochs: int
+    stages: tuple
+    latent_dim: int = 50
+    hidden_units: tuple = (200, 200)
+    activation: str = "tanh"
+    batch_size: int = 100
+    epsilon: float = 5e-6
+    nll_samples: int = 5000
+
+
+@dataclasses.dataclass(frozen=True)
+class GANGoodfellow:
+    """The networks and rates of the authors' `mnist.yaml`; the code names no number of epochs.
+
+    Attributes:
+        momentum, final_momentum, momentum_epochs: it rises linearly from the first to the second.
+        learning_rate_decay: the rate is divided by it at every update.
+        precision: Keras dtype policy of the training; bfloat16 products here. Evaluated and exported in float32.
+        num_samples: of the Parzen window and of the other measures.
+    """
+
+    epochs: int
+    noise_dim: int = 100
+    generator_units: tuple = (1200, 1200)
+    discriminator_units: tuple = (240, 240)
+    pieces: int = 5
+    input_keep: float = 0.8
+    hidden_keep: float = 0.5
+    generator_range: float = 0.05
+    discriminator_range: float = 0.005
+    noise: str = "unit-variance uniform"
+    batch_size: int = 100
+    learning_rate: float = 0.1
+    learning_rate_decay: float = 1.000004
+    momentum: float = 0.5
+    final_momentum: float = 0.7
+    momentum_epochs: int = 250
+    precision: str = "mixed_bfloat16"
+    num_samples: int = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
 class Published:
     """A number that a paper reports for a metric of ours, on MNIST, and where it stands."""
 
@@ -496,6 +564,50 @@ RECIPES = {
             "quick": GAN1D(epochs=40),
             "paper": GAN1D(epochs=500),
         },
+    ),
+    "autoencoder-30d": Recipe(
+        title="Autoencoder 784-1000-500-250-30 of Hinton & Salakhutdinov 2006, beside PCA with 30 components",
+        lecture_items=("A2", "A4"),
+        headline=("test_squared_error", "pca_squared_error__30"),
+        presets={"smoke": Autoencoder30D(epochs=1), "paper": Autoencoder30D(epochs=200)},
+        published={
+            "test_squared_error": Published(3.00, "Hinton & Salakhutdinov 2006, figure 2B"),
+            "pca_squared_error__30": Published(13.87, "Hinton & Salakhutdinov 2006, figure 2B"),
+        },
+    ),
+    "vae-burda": Recipe(
+        title="Variational autoencoder with one stochastic layer of Burda et al. 2015, NLL by importance sampling",
+        lecture_items=("B3", "B4"),
+        headline=("test_nll", "test_negative_elbo", "active_latent_units"),
+        presets={
+            "smoke": Burda(epochs=1, stages=((1, 1.0, 2e-3),), nll_samples=50),
+            "paper": Burda(epochs=1000, stages=((1, 1.0, 2e-3),)),
+        },
+        published={"test_nll": Published(86.76, "Burda et al. 2015, table 1, VAE, k = 1")},
+    ),
+    "iwae-burda": Recipe(
+        title="The same network on the importance-weighted bound of 50 samples",
+        lecture_items=("B3", "B4"),
+        headline=("test_nll", "test_negative_bound", "active_latent_units"),
+        presets={
+            "smoke": Burda(epochs=1, stages=((1, 0.5, 2e-3), (5, 0.5, 2e-3)), nll_samples=50),
+            "paper": Burda(epochs=600, stages=((1, 0.6, 2e-3), (5, 0.25, 1e-3), (50, 0.15, 1e-3))),
+        },
+        published={"test_nll": Published(84.78, "Burda et al. 2015, table 1, IWAE, k = 50")},
+    ),
+    "gan-goodfellow": Recipe(
+        title="The GAN of the 2014 paper: maxout, dropout, momentum; Parzen-window log-likelihood with its baselines",
+        lecture_items=("D1", "D3", "D4"),
+        headline=(
+            "parzen_log_likelihood",
+            "parzen_log_likelihood__train_images",
+            "parzen_log_likelihood__kmeans_centres",
+        ),
+        presets={
+            "smoke": GANGoodfellow(epochs=1, num_samples=1_000),
+            "paper": GANGoodfellow(epochs=400),
+        },
+        published={"parzen_log_likelihood": Published(225, "Goodfellow et al. 2014, table 1 (standard error 2)")},
     ),
     # Last, since its picture of samples has rows of the VAE's and the GAN's finished runs.
     "discriminative-vs-generative": Recipe(
