@@ -25,6 +25,7 @@ class Draw(enum.IntEnum):
     DATA = 9
     GRADIENT = 10
     DROPOUT = 11
+    SHIFT = 12
 
 
 def stateless_seed(run_seed, draw, counter=0):

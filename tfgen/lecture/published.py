@@ -8,8 +8,9 @@ from tfgen import datasets, figures, losses
 from tfgen.distributions import Draw, stateless_seed
 from tfgen.evaluation.coverage import active_units
 from tfgen.evaluation.importance import importance_sampled_nll
-from tfgen.evaluation.parzen import kmeans_centres, parzen_log_likelihood
+from tfgen.evaluation.parzen import kmeans_centres
 from tfgen.evaluation.pca import pca_squared_error
+from tfgen.lecture.judge import measure_samples, record_parzen
 from tfgen.lecture.part_a import SQUARED_ERROR, train_autoencoder
 from tfgen.lecture.part_b import draw_training, fit_vae, measure_elbo, prior_sample
 from tfgen.lecture.part_d import read_snapshots, snapshot_epochs, write_snapshot
@@ -152,7 +153,8 @@ def gan_goodfellow(run):
 
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
-    measure_parzen(run, samples, train)
+    shares = measure_samples(run, samples)
+    _measure_baselines(run, len(samples), train)
 
     title = f"The GAN of the 2014 paper after {config.epochs} epochs"
     run.figure("samples", figures.image_grid(samples[:100], 10, title))
@@ -163,29 +165,15 @@ def gan_goodfellow(run):
         ("D(x) and D(G(z))", "probability of real", ["real_probability", "val_real_probability", "fake_probability"]),
     ]
     run.figure("training", figures.curves(history, panels))
+    run.figure("class_shares", figures.class_shares(shares, f"{len(samples):,} samples by class"))
     run.export(model.endpoints())
 
 
-def measure_parzen(run, samples, train):
-    """Records the Parzen log-likelihood of the test images under samples, and under two baselines of as many points.
+def _measure_baselines(run, n, train):
+    """Records what tells the worth of a Parzen log-likelihood: that of n training images, and of n centres of k-means.
 
-    The baselines tell what the number is worth: training images, than which no sample can be better, and centres of
-    k-means, which are no images at all.
+    No sample can be better than the first, and the second are no images at all.
     """
-    data, n = run.data, len(samples)
-    # As the authors' code does, sigma is the best for the first 1,000 validation images.
-    validation = datasets.scale(data.validation.images[:1000]).numpy()
-    test = datasets.scale(data.test.images).numpy()
-    centres = min(n, len(train))
-    for suffix, points in (
-        ("", samples),
-        ("__train_images", train[:centres]),
-        ("__kmeans_centres", kmeans_centres(train, centres, run.seed)),
-    ):
-        result = parzen_log_likelihood(points, validation, test)
-        edge = " (edge of the grid)" if result.at_edge else ""
-        unit = (
-            f"nats per image, {len(points):,} points, sigma {result.sigma:.3f}{edge}, "
-            f"standard error {result.standard_error:.1f}"
-        )
-        run.metric(f"parzen_log_likelihood{suffix}", result.log_likelihood, unit, "test", len(test))
+    n = min(n, len(train))
+    record_parzen(run, "parzen_log_likelihood__train_images", train[:n])
+    record_parzen(run, "parzen_log_likelihood__kmeans_centres", kmeans_centres(train, n, run.seed))

@@ -90,7 +90,8 @@ class GAN(keras.Model):
         self.generator = keras.Model(z, output, name="generator")
 
         image = keras.Input((input_dim,), name="image")
-        logit = keras.layers.Dense(1, dtype="float32", name="logit")(self.discriminator_features(image))
+        hidden = self.discriminator_features(image)
+        logit = keras.layers.Dense(1, dtype="float32", name="logit")(hidden)
         self.discriminator = keras.Model(image, logit, name="discriminator")
 
         self.trackers = {
