@@ -27,6 +27,7 @@ RESULTS = {
     "preset": "quick",
     "seed": 5,
     "seconds": 60.4,
+    "config": {"epochs": 35},
     "environment": {"cpus": 2, "tensorflow": "2.21.0"},
     "metrics": {
         name: {"value": value, "unit": "nats", "split": "test", "n": 10_000}
@@ -38,6 +39,7 @@ RESULTS = {
         )
     },
 }
+ELBO_OF_SEED_6 = {"value": 100.5, "unit": "nats", "split": "test", "n": 10_000}
 # Recipes and their order are in recipes.py; the lecture's items are its own.
 LECTURE_ITEMS = {
     *(f"A{i}" for i in range(1, 8)),
@@ -78,8 +80,19 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "blocked" / "vae").write_text("not a directory")
     (tmp_path / "incomplete" / "vae").mkdir(parents=True)
     (tmp_path / "incomplete" / "vae" / "results.json").write_text('{"recipe": "vae"}')
-    (tmp_path / "results" / "vae").mkdir(parents=True)
-    (tmp_path / "results" / "vae" / "results.json").write_text(json.dumps(RESULTS))
+    other_seed = {
+        **RESULTS,
+        "seed": 6,
+        "seconds": 40.0,
+        "metrics": {**RESULTS["metrics"], "test_negative_elbo": ELBO_OF_SEED_6},
+    }
+    for directory, results in (
+        ("results", RESULTS),
+        ("other_seed", other_seed),
+        ("other_epochs", {**other_seed, "config": {"epochs": 1}}),
+    ):
+        (tmp_path / directory / "vae").mkdir(parents=True)
+        (tmp_path / directory / "vae" / "results.json").write_text(json.dumps(results))
     checkpoint = tmp_path / "unfinished" / "vae" / "checkpoints" / "model.keras"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"")
@@ -147,7 +160,9 @@ BAD_REQUESTS = {
     "list --jso": ["--jso", "--help"],
     "table incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
     "run vae --output-dir blocked": ["'blocked'", "blocked/vae is a file", "name another"],
-    "table missing": ["'missing'", "no finished run", "--output-dir"],
+    "table missing": ["missing", "no finished run", "--output-dir"],
+    "table results results": ["vae in preset quick", "seed twice"],
+    "table results other_epochs": ["vae in preset quick", "differ in more than the seed"],
     "table results --write missing": ["no file 'missing'", "README"],
     "table results --write file": ["file needs one line", "<!-- results", "add them"],
     "data": ["ACTION", "--help"],
@@ -240,14 +255,23 @@ def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
 def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_about(place, capsys):
     assert call(["table", "results"]) == 0
     printed = capsys.readouterr().out
-    assert "| B3 | `vae` | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
+    run = "`vae --preset quick`, seed 5, 60 s"
+    assert f"| B3 | {run} | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
     assert "73.25" in printed and "26.25" in printed and "other" not in printed
-    assert "Dataset mnist, preset quick, seed 5; 60 s in all on 2 CPU cores" in printed
+    assert "Dataset mnist; 2 CPU cores without GPU, TensorFlow 2.21.0; the runs of preset quick took 60 s" in printed
     marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"
     readme = place / "README.md"
     readme.write_text(f"before\n{marks.format('stale')}\nafter\n")
     assert call(["table", "results", "--write", "README.md"]) == 0
     assert readme.read_text() == f"before\n{marks.format(printed)}\nafter\n"
+
+
+def test_the_table_of_several_seeds_has_their_mean_and_standard_deviation(place, capsys):
+    assert call(["table", "results", "other_seed"]) == 0
+    printed = capsys.readouterr().out
+    # 99.5 and 100.5: mean 100, and with two values the standard deviation is their difference over the root of 2.
+    assert "| `vae --preset quick`, seed 5, 6, 50 s | `test_negative_elbo` | nats |" in printed
+    assert "| 100 ± 0.71 |" in printed and "| 73.25 ± 0 |" in printed
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():

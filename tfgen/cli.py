@@ -61,7 +61,7 @@ def _parser():
     command.set_defaults(function=_sample)
 
     command = commands.add_parser("table", parents=[debug], help="the README's table, from the results of runs")
-    command.add_argument("runs", nargs="?", default="runs", metavar="RUNS_DIR", help="default: runs")
+    command.add_argument("runs", nargs="*", metavar="RUNS_DIR", help="of several seeds or presets; default: runs")
     command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
     command.set_defaults(function=_table)
 
@@ -211,14 +211,15 @@ def _sample(args):
 def _table(args):
     from tfgen import report
 
-    results = report.load_results(args.runs)
+    directories = args.runs or ["runs"]
+    results = [result for directory in directories for result in report.load_results(directory)]
     if not results:
-        raise InputError(f"no finished run in {args.runs!r}; name the --output-dir of tfgen run")
+        raise InputError(f"no finished run in {', '.join(directories)}; name the --output-dir of tfgen run")
     if args.write is None:
         print(report.readme_table(results))
     else:
         report.write_readme_table(results, args.write)
-        print(f"{len(results)} recipes: {args.write}")
+        print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
 
 
 def _data_status(args):
