@@ -28,6 +28,10 @@ def check_run(names, preset, output_dir, seed, epochs, resume):
             raise InputError(f"unknown recipe {name!r}; choose from {', '.join(recipes.RECIPES)}")
     if preset not in recipes.PRESETS:
         raise InputError(f"unknown preset {preset!r}; choose one of {', '.join(recipes.PRESETS)}")
+    for name in names:
+        presets = recipes.RECIPES[name].presets
+        if preset not in presets:
+            raise InputError(f"{name} has no preset {preset!r}; choose one of {', '.join(presets)} with --preset")
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs must be at least 1, got {epochs}")
     if not 0 <= seed < 2**31:

@@ -42,7 +42,7 @@ def _parser():
 
     command = commands.add_parser("run", parents=[debug, data], help="train, evaluate, draw and export recipes")
     command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(recipes.RECIPES)}")
-    command.add_argument("--all", action="store_true", help="run every recipe")
+    command.add_argument("--all", action="store_true", help="run every recipe that has the preset")
     command.add_argument("--preset", default="quick", help="smoke (seconds), quick (minutes; default) or paper (hours)")
     command.add_argument("--dataset", default="auto", help=f"one of {', '.join(recipes.DATASETS)}; default auto")
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
@@ -182,6 +182,11 @@ def _run(args):
     if args.all == bool(args.recipes):
         raise InputError(f"name recipes or give --all, one of the two; the recipes are {', '.join(recipes.RECIPES)}")
     names = list(recipes.RECIPES) if args.all else list(dict.fromkeys(args.recipes))
+    if args.all and args.preset in recipes.PRESETS:
+        without = [name for name in names if args.preset not in recipes.RECIPES[name].presets]
+        names = [name for name in names if name not in without]
+        if without:
+            print(f"not run, having no preset {args.preset}: {', '.join(without)}", flush=True)
     checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.resume)
     checks.check_data(args.dataset, args.data_dir)
     _load_tensorflow(args)

@@ -16,8 +16,11 @@ def _number(value):
 
 
 def _ours(metric):
-    """Returns a metric's value, with the standard deviation over seeds where it is a mean over them."""
-    return _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
+    """Returns a metric's value, with the standard deviation over seeds, or the standard error, where it has one."""
+    if "std" in metric:
+        return f"{_number(metric['value'])} ± {metric['std']:.2g}"
+    error = f" (standard error {metric['standard_error']:.2g})" if "standard_error" in metric else ""
+    return _number(metric["value"]) + error
 
 
 def rows(results):
