@@ -18,6 +18,7 @@ ROOMS = (
     {"evaluation", "export"},
     {"lecture"},
     {"experiment"},
+    {"benchmark"},
     {"cli"},
     {"__main__"},
 )

@@ -2,6 +2,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -190,6 +191,15 @@ BAD_REQUESTS = {
     "sample empty --seed -1": ["--seed", "between 0 and", "-1"],
     "sample empty --output grid.jpg": ["--output", ".png", "'grid.jpg'"],
     "sample empty --output missing/grid.png": ["--output", "existing directory", "'missing/grid.png'"],
+    "benchmark speed": ["'speed'", "training", "scaling", "inference", "evaluation"],
+    "benchmark --families rbm": ["'rbm'", "gan", "vae", "autoencoder-1200"],
+    "benchmark --rounds 0": ["--rounds", "at least 1", "0"],
+    "benchmark --seconds 0": ["--seconds", "greater than 0", "0.0"],
+    "benchmark --seconds nan": ["--seconds", "greater than 0", "nan"],
+    "benchmark --output-dir file": ["'file'", "name another"],
+    "benchmark --output-dir=": ["--output-dir", "empty", "benchmark"],
+    "benchmark --data-dir missing": ["'missing'", "not a directory"],
+    "benchmark evaluation --data-dir corrupt --quick": ["mnist", "corrupt"],
 }
 
 
@@ -239,8 +249,8 @@ def test_importing_the_package_loads_tensorflow_only_for_what_needs_it():
 def test_help_names_every_command():
     process = tfgen("--help")
     assert process.returncode == 0 and process.stderr == ""
-    for command in ("list", "run", "sample", "data"):
-        assert f"\n    {command} " in process.stdout
+    for command in ("list", "run", "sample", "benchmark", "data"):
+        assert re.search(rf"^    {command}\s", process.stdout, re.MULTILINE)
 
 
 def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):

@@ -65,6 +65,18 @@ def _parser():
     command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
     command.set_defaults(function=_table)
 
+    command = commands.add_parser("benchmark", parents=[debug, data], help="speed, side by side with its peers")
+    command.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(checks.BENCHMARKS)}; default all of them"
+    )
+    command.add_argument("--families", nargs="+", metavar="FAMILY", help="what is trained; default all of them")
+    command.add_argument("--rounds", type=int, default=5, help="how often each variant is measured; default 5")
+    command.add_argument("--seconds", type=float, default=1.0, help="for how long about, each time; default 1")
+    command.add_argument("--full", action="store_true", help="the likelihood of 10,000 images rather than of 500")
+    command.add_argument("--quick", action="store_true", help="as small as can be, to see that it works")
+    command.add_argument("--output-dir", default="benchmark", metavar="DIR", help="default: benchmark")
+    command.set_defaults(function=_benchmark)
+
     command = commands.add_parser("data", help="prepared datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("status", parents=[debug, data], help="which datasets are prepared, and where")
@@ -220,6 +232,30 @@ def _table(args):
     else:
         report.write_readme_table(results, args.write)
         print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
+
+
+def _benchmark(args):
+    checks.check_benchmark(args.sections, args.rounds, args.seconds, args.output_dir)
+    checks.check_data("mnist", args.data_dir)
+    from tfgen.benchmark import report
+    from tfgen.benchmark.families import FAMILIES
+    from tfgen.benchmark.run import run
+
+    families = args.families or list(FAMILIES)
+    for name in families:
+        if name not in FAMILIES:
+            raise InputError(f"unknown family {name!r}; choose from {', '.join(FAMILIES)}")
+    results = run(
+        args.sections or checks.BENCHMARKS,
+        families,
+        args.rounds,
+        args.seconds,
+        args.full,
+        args.quick,
+        args.data_dir,
+        args.output_dir,
+    )
+    print(f"\n{report.tables(results)}\n\nresults, tables and picture: {args.output_dir}")
 
 
 def _data_status(args):
