@@ -59,7 +59,10 @@ def runs(digits, seen, first_batches, tmp_path_factory):
         def fit(self, *args, validations=validations, firsts=first_batches[name], **kwargs):
             # The classifiers of feature-classifier are fitted to labels and judge no validation images.
             if "validation_data" in kwargs:
-                validations.append(np.asarray(kwargs["validation_data"][0]))
+                held_out = [keras.utils.unpack_x_y_sample_weight(batch)[0] for batch in kwargs["validation_data"]]
+                validations.append(np.concatenate(held_out))
+                assert not kwargs["validation_data"].options().autotune.enabled
+                assert not args[0].options().autotune.enabled
                 firsts.append(next(iter(args[0])))
             return original_fit(self, *args, **kwargs)
 

@@ -25,7 +25,7 @@ import keras
 import tensorflow as tf
 
 import tfgen
-from tfgen import export, figures
+from tfgen import datasets, export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
 from tfgen.files import read_json, write_atomically
@@ -298,13 +298,13 @@ class Run:
         if self.tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(self.directory / "tensorboard" / (name or "")))
         if first_epoch < epochs:
+            held_out = tf.data.Dataset.from_tensor_slices(validation if len(validation) > 1 else validation[0])
             model.fit(
                 batches(first_epoch * steps),
                 initial_epoch=first_epoch,
                 epochs=epochs,
                 steps_per_epoch=steps,
-                validation_data=validation,
-                validation_batch_size=self.EVALUATION_BATCH,
+                validation_data=datasets.untuned(held_out.batch(self.EVALUATION_BATCH)),
                 shuffle=False,
                 verbose=1 if sys.stdout.isatty() else 2,
                 callbacks=callbacks,

@@ -44,7 +44,7 @@ def digit_classifier(run):
             return corruption.random_shift(images, config.shift, stateless_seed(run.seed, Draw.SHIFT, step)), labels
 
         numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return tf.data.Dataset.zip(numbers, stream).map(shift).prefetch(tf.data.AUTOTUNE)
+        return tf.data.Dataset.zip(numbers, stream).map(shift).prefetch(4)
 
     validation = (datasets.scale(data.validation.images).numpy(), data.validation.labels)
     trained, history = run.fit(build, batches, config.batch_size, validation)

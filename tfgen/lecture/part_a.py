@@ -426,7 +426,7 @@ def corrupted_batches(run, corrupt, first_step):
     def pair(step, x):
         return corrupt(x, seed=stateless_seed(run.seed, Draw.CORRUPTION, step)), x
 
-    return images.enumerate(first_step).map(pair, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return images.enumerate(first_step).map(pair).prefetch(4)
 
 
 def _rows(run, train, validation):
@@ -444,6 +444,6 @@ def _rows(run, train, validation):
             x = tf.gather(rows, index)
             return x, x
 
-        return stream.map(gather, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return stream.map(gather).prefetch(4)
 
     return batches, (validation, validation)

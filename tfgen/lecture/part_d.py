@@ -248,7 +248,8 @@ def gan_1d(run):
 
     def batches(first_step):
         numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return numbers.map(lambda t: draw(batch_size, stateless_seed(run.seed, Draw.DATA, t))).prefetch(1)
+        drawn = numbers.map(lambda t: draw(batch_size, stateless_seed(run.seed, Draw.DATA, t)))
+        return datasets.untuned(drawn.prefetch(4))
 
     snapshots = run.directory / "checkpoints" / "stages"
     epochs = stage_epochs(config.epochs)
