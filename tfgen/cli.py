@@ -73,8 +73,8 @@ def _parser():
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(checks.BENCHMARKS)}; default all of them"
     )
     command.add_argument("--families", nargs="+", metavar="FAMILY", help="what is trained; default all of them")
-    command.add_argument("--rounds", type=int, default=5, help="how often each variant is measured; default 5")
-    command.add_argument("--seconds", type=float, default=1.0, help="for how long about, each time; default 1")
+    command.add_argument("--rounds", type=int, default=9, help="how often each variant is measured; default 9")
+    command.add_argument("--seconds", type=float, default=0.5, help="for how long about, each time; default 0.5")
     command.add_argument("--full", action="store_true", help="the likelihood of 10,000 images rather than of 500")
     command.add_argument("--quick", action="store_true", help="as small as can be, to see that it works")
     command.add_argument("--output-dir", default="benchmark", metavar="DIR", help="default: benchmark")

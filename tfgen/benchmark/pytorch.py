@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+import PIL.Image
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
@@ -29,8 +31,8 @@ class Trainer:
 
     With the DataLoader: as eriklindernoren/PyTorch-GAN (implementations/gan/gan.py) and pytorch/examples (vae/main.py)
     train on a CPU. `DataLoader(MNIST(...), batch_size, shuffle=True)`, no workers, each image with its label made a
-    float tensor when it is asked for, here without the PIL image in between; `backward()` with all its gradients; and
-    the losses read after each batch.
+    float tensor when it is asked for, through a PIL image, which is what torchvision's MNIST and ToTensor do;
+    `backward()` with all its gradients; and the losses read after each batch.
 
     Args:
         fused: whether Adam is `Adam(fused=True)`.
@@ -95,15 +97,19 @@ class Trainer:
 
 
 class _Images(torch.utils.data.Dataset):
+    """The steps of torchvision's `MNIST` with its transform `ToTensor`."""
+
     def __init__(self, images):
-        self.images = images.reshape(-1, 28, 28)
-        self.labels = [0] * len(images)
+        self.images = torch.from_numpy(images.reshape(-1, 28, 28))
+        self.labels = torch.zeros(len(images), dtype=torch.int64)
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, i):
-        return torch.from_numpy(self.images[i]).view(1, 28, 28).to(torch.float32).div(255), self.labels[i]
+        picture = PIL.Image.fromarray(self.images[i].numpy())
+        pixels = torch.from_numpy(np.array(picture, copy=True)).view(28, 28, 1)
+        return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255), int(self.labels[i])
 
 
 def _discriminator_loss(networks, x, z):
