@@ -18,6 +18,7 @@ ROOMS = (
     {"evaluation", "export"},
     {"lecture"},
     {"experiment"},
+    {"serving"},
     {"cli"},
     {"__main__"},
 )

@@ -49,41 +49,52 @@ def table(results):
     return "\n".join([text[0], "-+-".join("-" * width for width in widths), *text[1:]])
 
 
+def metric_rows(result):
+    """Returns `(metric, unit, split and n, published, ours)` for every metric of a run, for Markdown."""
+    return [
+        (
+            f"`{name}`",
+            metric["unit"],
+            f"{metric['split']}, {metric['n']:,}",
+            _published(result, metric),
+            _ours(metric),
+        )
+        for name, metric in result["metrics"].items()
+    ]
+
+
+def _published(result, metric):
+    if not result["comparable"]:
+        return "not comparable"
+    return f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
+
+
 README_HEADER = ("lecture", "recipe", "metric", "unit", "split, n", "published", "ours")
 README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
 
 
 def readme_table(results):
     """Returns the README's Markdown table: each recipe's headline metrics, and below it how they were computed."""
-    lines = ["| " + " | ".join(README_HEADER) + " |", "|" + " --- |" * len(README_HEADER)]
+    lines = []
     for result in results:
         for name in RECIPES[result["recipe"]].headline:
             if name not in result["metrics"]:
                 raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
-            metric = result["metrics"][name]
-            published = (
-                f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
-            )
-            cells = (
-                " ".join(result["lecture_items"]),
-                f"`{result['recipe']}`",
-                f"`{name}`",
-                metric["unit"],
-                f"{metric['split']}, {metric['n']:,}",
-                published if result["comparable"] else "not comparable",
-                _ours(metric),
-            )
-            lines.append(_markdown_row(cells))
+        metrics = {name: result["metrics"][name] for name in RECIPES[result["recipe"]].headline}
+        identity = (" ".join(result["lecture_items"]), f"`{result['recipe']}`")
+        lines += [(*identity, *row) for row in metric_rows({**result, "metrics": metrics})]
     runs = {(result["dataset"], result["preset"], result["seed"]) for result in results}
     made = "; ".join(f"dataset {dataset}, preset {preset}, seed {seed}" for dataset, preset, seed in sorted(runs))
     seconds = sum(result["seconds"] for result in results)
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
     versions = sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results})
-    lines += [
-        "",
-        f"{made.capitalize()}; {seconds:.0f} s in all on {cpus} CPU cores without GPU, {', '.join(versions)}.",
-    ]
-    return "\n".join(lines)
+    hardware = f"{seconds:.0f} s in all on {cpus} CPU cores without GPU, {', '.join(versions)}"
+    return f"{markdown_table(README_HEADER, lines)}\n\n{made.capitalize()}; {hardware}."
+
+
+def markdown_table(header, rows):
+    """Returns a Markdown table."""
+    return "\n".join(["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *map(_markdown_row, rows)])
 
 
 def _markdown_row(cells):
@@ -110,10 +121,10 @@ def write_readme_table(results, path):
 def load_results(directory):
     """Returns the `results.json` of every finished run below `directory`, in the order of the recipes."""
     found = (pathlib.Path(directory) / name / "results.json" for name in RECIPES)
-    return [_checked(path) for path in found if path.exists()]
+    return [read_results(path) for path in found if path.exists()]
 
 
-def _checked(path):
+def read_results(path):
     """Returns the results in a file; raises `InputError` if one that is shown is missing."""
     results = read_json(path)
     shown = ("recipe", "lecture_items", "dataset", "comparable", "preset", "seed", "metrics", "seconds", "environment")
@@ -126,8 +137,7 @@ def _checked(path):
 def write_report(directory):
     """Writes `report.md`: the table and every figure of the finished runs below `directory`. Returns its path."""
     results = load_results(directory)
-    lines = ["# Results", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
-    lines += map(_markdown_row, rows(results))
+    lines = ["# Results", "", markdown_table(HEADER, rows(results))]
     for result in results:
         lines += [
             "",
