@@ -1,5 +1,6 @@
 """Publishing: what is refused, what a version holds, and that no version is ever seen half-written or overwritten."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -422,3 +423,11 @@ def test_what_cannot_be_published_is_told_before_anything_is_written(exported, t
         with pytest.raises(InputError, match=words):
             publish(run, tmp_path / to)
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", ["warmup", "grpc_api"])
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    monkeypatch.delitem(sys.modules, f"tfgen.serving.{name}", raising=False)
+    with pytest.raises(InputError, match=r"pip install 'tfgen\[serving\]'"):
+        importlib.import_module(f"tfgen.serving.{name}")
