@@ -422,6 +422,8 @@ def test_what_cannot_be_published_is_told_before_anything_is_written(exported, t
             publication.check_publish(run, tmp_path / to)
         with pytest.raises(InputError, match=words):
             publish(run, tmp_path / to)
+    with pytest.raises(InputError, match="--to is empty"):
+        publication.check_publish(good, "")
     assert not (tmp_path / "models").exists()
 
 

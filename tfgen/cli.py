@@ -255,21 +255,25 @@ def _query(args):
     from tfgen.serving.client import Client
 
     address = {"model": args.model, "version": args.version, "label": args.label}
+    inputs = None
     if args.signature is None:
         given = [name for name in ("input", "num", "seed", "output") if getattr(args, name) is not None]
         if given:
             raise InputError(f"--{given[0]} needs --signature; without it the model's signatures are shown")
-        print(query.description(Client(args.server, args.timeout), **address))
-        return
-    query.check_output(args.output)
-    inputs = None if args.input is None else query.read_inputs(args.input)
+    else:
+        query.check_output(args.output)
+        if args.input is not None:
+            if (args.num, args.seed) != (None, None):
+                raise InputError("--num and --seed make inputs, and --input reads them; give one of the two")
+            inputs = query.read_inputs(args.input)
     if args.server.startswith("grpc://"):
         _load_tensorflow(args)
     client = Client(args.server, args.timeout)
+    if args.signature is None:
+        print(query.description(client, **address))
+        return
     if inputs is None:
         inputs = query.seeds(client, args.signature, args.num, args.seed, **address)
-    elif (args.num, args.seed) != (None, None):
-        raise InputError("--num and --seed make inputs, and --input reads them; give one of the two")
     outputs = client.predict(inputs=inputs, signature=args.signature, **address)
     print(query.summary(outputs))
     if args.output is not None:

@@ -26,7 +26,7 @@ VALUES = {
     "z": (None, None, "latents of a VAE, standard normal under the prior, or noise of a GAN"),
     "z_mean": (None, None, "mean of q(z|x)"),
     "z_log_var": (None, None, "log-variance of q(z|x)"),
-    "seed": (None, None, "one seed an image: the same seed gives the same image"),
+    "seed": (None, None, "one seed an example: the same seed gives the same example"),
     "x": (None, None, "a number on the line"),
     "logit": (None, None, "log-odds of being real"),
     "probability": (0.0, 1.0, "probability of being real"),

@@ -39,6 +39,8 @@ def check_run(run_dir):
 def check_publish(run_dir, to):
     """Raises `InputError` for a run that cannot be published, or a directory that it cannot be published to."""
     results = check_run(run_dir)
+    if not str(to):
+        raise InputError("--to is empty; name a directory, such as saved_models")
     path = pathlib.Path(to) / results["recipe"]
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     if not existing.is_dir():
