@@ -44,8 +44,8 @@ docs: $(INSTALLED)
 	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
 	cp runs/vae/figures/samples.png docs/images/vae_samples.png
 	for run in runs/*[a-z]/results.json; do \
-		mkdir -p docs/results/$$(basename $$(dirname $$run)) && cp $$run docs/results/$$(basename $$(dirname $$run)); done
-	$(BIN)/tfgen table docs/results --write README.md
+		to=docs/results/quick-0/$$(basename $$(dirname $$run)) && mkdir -p $$to && cp $$run $$to; done
+	$(BIN)/tfgen table docs/results/* --write README.md
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -40,6 +40,7 @@ def exported(tmp_path_factory):
     from tfgen.lecture import part_a_uses
     from tfgen.models import autoencoder, classifier
     from tfgen.models.gan import GAN
+    from tfgen.models.goodfellow import GoodfellowGAN
     from tfgen.models.vae import VAE, GaussianVAE, ImportanceWeightedVAE
 
     keras.utils.set_random_seed(0)
@@ -49,10 +50,14 @@ def exported(tmp_path_factory):
         "stacked-autoencoder": autoencoder.endpoints(autoencoder.stacked_autoencoder((12, 6, 12))),
         "anomaly-detection": part_a_uses.scoring_endpoints(autoencoder.stacked_autoencoder((12, 6, 12))),
         "feature-classifier": classifier.endpoints(classifier.feature_classifier((12, 6))),
+        "digit-classifier": classifier.endpoints(
+            classifier.convolutional_classifier((2, 3), 6), ("features", "features", "features")
+        ),
         "vae": VAE(3, (12,)).endpoints(),
         "vae-gaussian": GaussianVAE(latent_dim=3, hidden_units=(12,)).endpoints(),
         "importance-weighted-vae": ImportanceWeightedVAE(latent_dim=3, hidden_units=(12,)).endpoints(),
         "gan": GAN(5, (12,), (12,)).endpoints(),
+        "gan-goodfellow": GoodfellowGAN(5, (12,), (12,), 3).endpoints(),
         "gan-1d": GAN(1, (4,), (4,), input_dim=1, noise="gaussian").endpoints("x"),
     }
     directory = tmp_path_factory.mktemp("exported")

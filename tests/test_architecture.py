@@ -18,7 +18,7 @@ ROOMS = (
     {"evaluation", "export"},
     {"lecture"},
     {"experiment"},
-    {"serving"},
+    {"serving", "benchmark"},
     {"cli"},
     {"__main__"},
 )

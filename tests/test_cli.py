@@ -2,6 +2,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -27,6 +28,7 @@ RESULTS = {
     "preset": "quick",
     "seed": 5,
     "seconds": 60.4,
+    "config": {"epochs": 35},
     "environment": {"cpus": 2, "tensorflow": "2.21.0"},
     "metrics": {
         name: {"value": value, "unit": "nats", "split": "test", "n": 10_000}
@@ -38,6 +40,7 @@ RESULTS = {
         )
     },
 }
+ELBO_OF_SEED_6 = {"value": 100.5, "unit": "nats", "split": "test", "n": 10_000}
 # Recipes and their order are in recipes.py; the lecture's items are its own.
 LECTURE_ITEMS = {
     *(f"A{i}" for i in range(1, 8)),
@@ -78,8 +81,19 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "blocked" / "vae").write_text("not a directory")
     (tmp_path / "incomplete" / "vae").mkdir(parents=True)
     (tmp_path / "incomplete" / "vae" / "results.json").write_text('{"recipe": "vae"}')
-    (tmp_path / "results" / "vae").mkdir(parents=True)
-    (tmp_path / "results" / "vae" / "results.json").write_text(json.dumps(RESULTS))
+    other_seed = {
+        **RESULTS,
+        "seed": 6,
+        "seconds": 40.0,
+        "metrics": {**RESULTS["metrics"], "test_negative_elbo": ELBO_OF_SEED_6},
+    }
+    for directory, results in (
+        ("results", RESULTS),
+        ("other_seed", other_seed),
+        ("other_epochs", {**other_seed, "config": {"epochs": 1}}),
+    ):
+        (tmp_path / directory / "vae").mkdir(parents=True)
+        (tmp_path / directory / "vae" / "results.json").write_text(json.dumps(results))
     checkpoint = tmp_path / "unfinished" / "vae" / "checkpoints" / "model.keras"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"")
@@ -128,6 +142,7 @@ BAD_REQUESTS = {
     "run rbm": ["'rbm'", "stacked-autoencoder", "vae", "gan"],
     "run vae rbm": ["'rbm'", "stacked-autoencoder"],
     "run vae --preset huge": ["'huge'", "smoke", "quick", "paper"],
+    "run vae-burda": ["vae-burda has no preset 'quick'", "smoke, paper", "--preset"],
     "run vae --epochs 0": ["--epochs", "at least 1", "0"],
     "run vae --epochs -3": ["--epochs", "at least 1", "-3"],
     "run vae --epochs 1.5": ["--epochs", "int", "'1.5'"],
@@ -146,7 +161,9 @@ BAD_REQUESTS = {
     "list --jso": ["--jso", "--help"],
     "table incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
     "run vae --output-dir blocked": ["'blocked'", "blocked/vae is a file", "name another"],
-    "table missing": ["'missing'", "no finished run", "--output-dir"],
+    "table missing": ["missing", "no finished run", "--output-dir"],
+    "table results results": ["vae in preset quick", "seed twice"],
+    "table results other_epochs": ["vae in preset quick", "differ in more than the seed"],
     "table results --write missing": ["no file 'missing'", "README"],
     "table results --write file": ["file needs one line", "<!-- results", "add them"],
     "data": ["ACTION", "--help"],
@@ -185,6 +202,15 @@ BAD_REQUESTS = {
     "sample empty --seed -1": ["--seed", "between 0 and", "-1"],
     "sample empty --output grid.jpg": ["--output", ".png", "'grid.jpg'"],
     "sample empty --output missing/grid.png": ["--output", "existing directory", "'missing/grid.png'"],
+    "benchmark speed": ["'speed'", "training", "scaling", "inference", "evaluation"],
+    "benchmark --families rbm": ["'rbm'", "gan", "vae", "autoencoder-1200"],
+    "benchmark --rounds 0": ["--rounds", "at least 1", "0"],
+    "benchmark --seconds 0": ["--seconds", "greater than 0", "0.0"],
+    "benchmark --seconds nan": ["--seconds", "greater than 0", "nan"],
+    "benchmark --output-dir file": ["'file'", "name another"],
+    "benchmark --output-dir=": ["--output-dir", "empty", "benchmark"],
+    "benchmark --data-dir missing": ["'missing'", "not a directory"],
+    "benchmark evaluation --data-dir corrupt --quick": ["mnist", "corrupt"],
 }
 
 
@@ -243,8 +269,8 @@ def test_importing_the_package_loads_tensorflow_only_for_what_needs_it():
 def test_help_names_every_command():
     process = tfgen("--help")
     assert process.returncode == 0 and process.stderr == ""
-    for command in ("list", "run", "publish", "serve", "query", "sample", "data"):
-        assert f"\n    {command} " in process.stdout
+    for command in ("list", "run", "publish", "serve", "query", "sample", "benchmark", "data"):
+        assert re.search(rf"^    {command}\s", process.stdout, re.MULTILINE)
 
 
 def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
@@ -259,14 +285,23 @@ def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
 def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_about(place, capsys):
     assert call(["table", "results"]) == 0
     printed = capsys.readouterr().out
-    assert "| B3 | `vae` | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
+    run = "`vae --preset quick`, seed 5, 60 s"
+    assert f"| B3 | {run} | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
     assert "73.25" in printed and "26.25" in printed and "other" not in printed
-    assert "Dataset mnist, preset quick, seed 5; 60 s in all on 2 CPU cores" in printed
+    assert "Dataset mnist; 2 CPU cores without GPU, TensorFlow 2.21.0; the runs of preset quick took 60 s" in printed
     marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"
     readme = place / "README.md"
     readme.write_text(f"before\n{marks.format('stale')}\nafter\n")
     assert call(["table", "results", "--write", "README.md"]) == 0
     assert readme.read_text() == f"before\n{marks.format(printed)}\nafter\n"
+
+
+def test_the_table_of_several_seeds_has_their_mean_and_standard_deviation(place, capsys):
+    assert call(["table", "results", "other_seed"]) == 0
+    printed = capsys.readouterr().out
+    # 99.5 and 100.5: mean 100, and with two values the standard deviation is their difference over the root of 2.
+    assert "| `vae --preset quick`, seed 5, 6, 50 s | `test_negative_elbo` | nats |" in printed
+    assert "| 100 ± 0.71 |" in printed and "| 73.25 ± 0 |" in printed
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():
@@ -283,7 +318,8 @@ def test_list_as_json_covers_the_lecture(capsys):
     assert list(listing["recipes"]) == list(recipes.RECIPES)
     for name, recipe in listing["recipes"].items():
         assert recipe["lecture_items"] and set(recipe["lecture_items"]) <= LECTURE_ITEMS
-        assert list(recipe["presets"]) == ["smoke", "quick", "paper"]
+        # What replicates a paper and not the lecture has no quick preset, so that make replicate stays within minutes.
+        assert list(recipe["presets"]) in (["smoke", "quick", "paper"], ["smoke", "paper"])
         for preset, config in recipe["presets"].items():
             assert config["epochs"] == recipes.RECIPES[name].presets[preset].epochs
         for published in recipe["published"].values():

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +16,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 from conftest import Killed
-from scipy import stats
-from scipy.special import expit, rel_entr
+from scipy import linalg, stats
+from scipy.special import expit, logsumexp, rel_entr
 
 from tfgen import cli, datasets, experiment, export, report
 from tfgen.distributions import Draw, stateless_seed
 from tfgen.errors import InputError, RunError
 from tfgen.lecture import part_c, part_d
+from tfgen.models.classifier import convolutional_classifier
 from tfgen.recipes import LECTURE, RECIPES
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
@@ -74,6 +76,14 @@ def stored(runs):
     return lambda recipe, name="model": keras.models.load_model(runs[0] / recipe / "checkpoints" / f"{name}.keras")
 
 
+@pytest.fixture(scope="module")
+def judge(stored):
+    """The classifier that judges samples, in float32, with the weights of its checkpoint."""
+    model = convolutional_classifier()
+    model.set_weights(stored("digit-classifier").get_weights())
+    return model
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_leaves_its_files_and_results(runs, name):
     directory, results = runs
@@ -123,24 +133,83 @@ def test_the_pca_errors_are_those_of_a_singular_value_decomposition_of_all_train
         assert metric["value"] == pytest.approx(np.mean(np.sum(residual**2, axis=1)), rel=1e-3)
 
 
-def test_the_shares_of_the_digits_are_the_classifier_s_verdict_on_samples_of_the_generator(runs, digits, stored):
-    metrics = runs[1]["gan"]["metrics"]
-    gan, classifier = stored("gan"), stored("gan", "classifier")
-    z = gan.sample_noise((1000, 100), stateless_seed(0, Draw.SAMPLE, 1))
-    verdicts = np.argmax(classifier(gan.generator(z)), axis=1)
-    shares = np.bincount(verdicts, minlength=10) / 1000
-    assert metrics["rarest_class_share"]["value"] == pytest.approx(shares.min(), abs=2e-3)
-    wrong = np.argmax(classifier(digits.test.images / np.float32(255)), axis=1) != digits.test.labels
-    assert metrics["test_error__classifier"]["value"] == pytest.approx(wrong.mean(), abs=1.1 / 297)
+def test_the_digit_classifier_s_error_is_that_of_its_checkpoint(runs, digits, judge):
+    wrong = np.argmax(judge(digits.test.images / np.float32(255)), axis=1) != digits.test.labels
+    metric = runs[1]["digit-classifier"]["metrics"]["test_error"]
+    assert metric["value"] == pytest.approx(wrong.mean(), abs=1.1 / 297)
     # A classifier that had not learnt would err on nine images in ten.
-    assert wrong.mean() < 0.3
+    assert wrong.mean() < 0.1
 
 
-def test_every_gan_variant_has_its_noise_and_loss_and_the_numbers_of_its_own_checkpoint(runs, digits, stored):
+@pytest.mark.parametrize("name", ["gan", "gan-goodfellow"])
+def test_the_measures_of_samples_are_those_of_the_generator_s_checkpoint(name, runs, digits, stored, judge):
+    metrics = {key: metric["value"] for key, metric in runs[1][name]["metrics"].items()}
+    trained = stored(name)
+    model = type(trained).from_config({**trained.get_config(), "dtype": "float32"})
+    model.set_weights(trained.get_weights())
+    z = model.sample_noise((1000, 100), stateless_seed(0, Draw.SAMPLE, 1))
+    samples = model.generator(z).numpy()
+    probabilities = keras.ops.softmax(judge(samples)).numpy().astype(np.float64)
+    shares = np.bincount(np.argmax(probabilities, axis=1), minlength=10) / 1000
+    assert metrics["rarest_class_share"] == pytest.approx(shares.min(), abs=2e-3)
+    marginal = probabilities.mean(axis=0)
+    divergence = np.sum(rel_entr(probabilities, marginal), axis=1).mean()
+    assert metrics["classifier_score"] == pytest.approx(np.exp(divergence), rel=1e-3)
+
+    # Parzen: SciPy's mixture of normals at the sigma that the unit names, for a few of the test images' mean.
+    test = digits.test.images / 255.0
+    sigma = float(re.search(r"sigma ([\d.]+)", runs[1][name]["metrics"]["parzen_log_likelihood"]["unit"])[1])
+    sigma = np.logspace(-1, 0, 10)[np.argmin(np.abs(np.logspace(-1, 0, 10) - sigma))]
+    distances = np.stack([np.sum((samples.astype(np.float64) - x) ** 2, axis=1) for x in test])
+    log_p = logsumexp(-0.5 * distances / sigma**2, axis=1) - np.log(1000) - 392 * np.log(2 * np.pi * sigma**2)
+    assert metrics["parzen_log_likelihood"] == pytest.approx(log_p.mean(), abs=0.5)
+    error = runs[1][name]["metrics"]["parzen_log_likelihood"]["standard_error"]
+    assert error == pytest.approx(log_p.std() / np.sqrt(297), rel=0.02)
+
+    features = judge.get_layer("features")
+    a, b = (features(x.astype(np.float32)).numpy().astype(np.float64) for x in (samples[:297], test))
+    root = linalg.sqrtm(np.cov(a.T) @ np.cov(b.T)).real
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * root)
+    assert metrics["frechet_distance"] == pytest.approx(expected, rel=0.02)
+    # True images come nearer to true images, and lie among them.
+    assert metrics["frechet_distance__train_images"] < 0.2 * metrics["frechet_distance"]
+
+
+@pytest.mark.parametrize("name", ["vae-burda", "iwae-burda"])
+def test_the_nll_lies_below_the_bound_of_the_checkpoint_and_is_near_that_of_other_draws(name, runs, digits, stored):
+    """50 importance samples of other draws, weighed in float64 with SciPy's densities."""
+    metrics, model = runs[1][name]["metrics"], stored(name)
+    x = datasets.fixed_binarization(digits.test.images).numpy()
+    mean, log_var = (value.numpy().astype(np.float64) for value in model.encoder(x))
+    rng, log_weights = np.random.default_rng(1), []
+    for _ in range(50):
+        z = rng.normal(mean, np.exp(log_var / 2))
+        logits = model.decoder(z.astype(np.float32)).numpy().astype(np.float64)
+        log_p = np.sum(x * logits - np.logaddexp(0, logits), axis=1) + stats.norm.logpdf(z).sum(1)
+        log_weights.append(log_p - stats.norm.logpdf(z, mean, np.exp(log_var / 2)).sum(1))
+    nll = np.mean(np.log(50) - logsumexp(log_weights, axis=0))
+    assert metrics["test_nll"]["value"] == pytest.approx(nll, abs=1.0)
+    bound = metrics["test_negative_elbo" if name == "vae-burda" else "test_negative_bound"]["value"]
+    assert metrics["test_nll"]["value"] < bound - 1
+    assert metrics["active_latent_units"]["value"] == np.sum(mean.var(axis=0) > 0.01)
+
+
+def test_a_recipe_that_is_needed_runs_first_and_is_not_repeated(digits, tmp_path, capsys):
+    wanted = dataclasses.replace(RECIPES["shallow-autoencoder"], needs=("vae",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "shallow-autoencoder", wanted)
+        experiment.run("shallow-autoencoder", digits, "smoke", tmp_path)
+        assert "shallow-autoencoder needs vae: running it first" in capsys.readouterr().out
+        written = (tmp_path / "vae" / "results.json").stat().st_mtime_ns
+        experiment.run("shallow-autoencoder", digits, "smoke", tmp_path)
+    assert "needs" not in capsys.readouterr().out
+    assert (tmp_path / "vae" / "results.json").stat().st_mtime_ns == written
+
+
+def test_every_gan_variant_has_its_noise_and_loss_and_the_numbers_of_its_own_checkpoint(runs, digits, stored, judge):
     """D(x), D(G(z)) and the digits covered, recomputed from each checkpoint and the classifier's."""
     config = RECIPES["gan-variants"].presets["smoke"]
     metrics = {name: metric["value"] for name, metric in runs[1]["gan-variants"]["metrics"].items()}
-    classifier = stored("gan-variants", "classifier")
     test = (digits.test.images / 255.0).astype(np.float32)
     variants = {
         "uniform_non_saturating": ("uniform", "non-saturating"),
@@ -155,7 +224,7 @@ def test_every_gan_variant_has_its_noise_and_loss_and_the_numbers_of_its_own_che
         # Uniform on [-1, 1) or standard normal: the largest of 100,000 draws tells.
         assert (0.999 < np.abs(z).max() <= 1) if noise == "uniform" else np.abs(z).max() > 3
         images = model.generator(z)
-        shares = np.bincount(np.argmax(classifier(images), axis=1), minlength=10) / config.num_samples
+        shares = np.bincount(np.argmax(judge(images), axis=1), minlength=10) / config.num_samples
 
         real, fake = (expit(model.discriminator(x).numpy().astype(np.float64)) for x in (test, images))
         assert metrics[f"real_probability__{suffix}"] == pytest.approx(real.mean(), abs=1e-4)
@@ -226,7 +295,7 @@ def _first_rate(optimizer):
 def test_models_are_trained_on_training_images_binarised_or_not_and_judged_on_validation(name, runs, seen, digits):
     streams, validations = seen[name]
     assert streams and validations
-    binary = name in ("vae", "vae-2d")
+    binary = name in ("vae", "vae-2d", "vae-burda", "iwae-burda")
     for images, seed, options in streams:
         assert images is digits.train.images
         assert (seed, options.get("binarized", False)) == (0, binary)

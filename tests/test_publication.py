@@ -29,6 +29,11 @@ VAE = {
     "decode": ({"z"}, {"image"}),
     "generate": ({"seed"}, {"image", "z"}),
 }
+GAN = {
+    "generate": ({"seed"}, {"image", "z"}),
+    "generate_from_z": ({"z"}, {"image"}),
+    "discriminate": ({"image"}, {"logit", "probability"}),
+}
 CONTRACT = {
     "shallow-autoencoder": AUTOENCODER,
     "tied-autoencoder": AUTOENCODER,
@@ -38,14 +43,15 @@ CONTRACT = {
         "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
         "encode": ({"image"}, {"code"}),
     },
+    "digit-classifier": {
+        "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
+        "features": ({"image"}, {"features"}),
+    },
     "vae": VAE,
     "vae-gaussian": VAE,
     "importance-weighted-vae": VAE,
-    "gan": {
-        "generate": ({"seed"}, {"image", "z"}),
-        "generate_from_z": ({"z"}, {"image"}),
-        "discriminate": ({"image"}, {"logit", "probability"}),
-    },
+    "gan": GAN,
+    "gan-goodfellow": GAN,
     "gan-1d": {
         "generate": ({"seed"}, {"x", "z"}),
         "generate_from_z": ({"z"}, {"x"}),

@@ -6,6 +6,8 @@ import pathlib
 from tfgen import recipes
 from tfgen.errors import InputError
 
+BENCHMARKS = ("training", "scaling", "inference", "evaluation")
+
 
 def check_data(dataset, data_dir):
     """Raises `InputError` for an unknown dataset, or a `data_dir` that is no directory; None is the default one."""
@@ -26,6 +28,10 @@ def check_run(names, preset, output_dir, seed, epochs, resume):
             raise InputError(f"unknown recipe {name!r}; choose from {', '.join(recipes.RECIPES)}")
     if preset not in recipes.PRESETS:
         raise InputError(f"unknown preset {preset!r}; choose one of {', '.join(recipes.PRESETS)}")
+    for name in names:
+        presets = recipes.RECIPES[name].presets
+        if preset not in presets:
+            raise InputError(f"{name} has no preset {preset!r}; choose one of {', '.join(presets)} with --preset")
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs must be at least 1, got {epochs}")
     if not 0 <= seed < 2**31:
@@ -56,3 +62,20 @@ def check_sample(saved_model, num, seed, output):
         raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")
     if not (pathlib.Path(saved_model) / "saved_model.pb").is_file():
         raise InputError(f"{str(saved_model)!r} holds no SavedModel; name a directory with saved_model.pb in it")
+
+
+def check_benchmark(sections, rounds, seconds, output_dir):
+    """Raises `InputError` for a benchmark that cannot be run."""
+    for section in sections:
+        if section not in BENCHMARKS:
+            raise InputError(f"unknown section {section!r}; choose from {', '.join(BENCHMARKS)}")
+    if rounds < 1:
+        raise InputError(f"--rounds must be at least 1, got {rounds}")
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"--seconds must be greater than 0, got {seconds}")
+    if not str(output_dir):
+        raise InputError("--output-dir is empty; name a directory, such as benchmark")
+    directory = pathlib.Path(output_dir)
+    path = next(path for path in (directory, *directory.parents) if path.exists())
+    if not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        raise InputError(f"the output directory {str(output_dir)!r} cannot be written to: see {path}; name another")

@@ -42,7 +42,7 @@ def _parser():
 
     command = commands.add_parser("run", parents=[debug, data], help="train, evaluate, draw and export recipes")
     command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(recipes.RECIPES)}")
-    command.add_argument("--all", action="store_true", help="run every recipe")
+    command.add_argument("--all", action="store_true", help="run every recipe that has the preset")
     command.add_argument("--preset", default="quick", help="smoke (seconds), quick (minutes; default) or paper (hours)")
     command.add_argument("--dataset", default="auto", help=f"one of {', '.join(recipes.DATASETS)}; default auto")
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
@@ -93,9 +93,21 @@ def _parser():
     command.set_defaults(function=_query)
 
     command = commands.add_parser("table", parents=[debug], help="the README's table, from the results of runs")
-    command.add_argument("runs", nargs="?", default="runs", metavar="RUNS_DIR", help="default: runs")
+    command.add_argument("runs", nargs="*", metavar="RUNS_DIR", help="of several seeds or presets; default: runs")
     command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
     command.set_defaults(function=_table)
+
+    command = commands.add_parser("benchmark", parents=[debug, data], help="speed, side by side with its peers")
+    command.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(checks.BENCHMARKS)}; default all of them"
+    )
+    command.add_argument("--families", nargs="+", metavar="FAMILY", help="what is trained; default all of them")
+    command.add_argument("--rounds", type=int, default=5, help="how often each variant is measured; default 5")
+    command.add_argument("--seconds", type=float, default=1.0, help="for how long about, each time; default 1")
+    command.add_argument("--full", action="store_true", help="the likelihood of 10,000 images rather than of 500")
+    command.add_argument("--quick", action="store_true", help="as small as can be, to see that it works")
+    command.add_argument("--output-dir", default="benchmark", metavar="DIR", help="default: benchmark")
+    command.set_defaults(function=_benchmark)
 
     command = commands.add_parser("data", help="prepared datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -202,6 +214,11 @@ def _run(args):
     if args.all == bool(args.recipes):
         raise InputError(f"name recipes or give --all, one of the two; the recipes are {', '.join(recipes.RECIPES)}")
     names = list(recipes.RECIPES) if args.all else list(dict.fromkeys(args.recipes))
+    if args.all and args.preset in recipes.PRESETS:
+        without = [name for name in names if args.preset not in recipes.RECIPES[name].presets]
+        names = [name for name in names if name not in without]
+        if without:
+            print(f"not run, having no preset {args.preset}: {', '.join(without)}", flush=True)
     checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.resume)
     checks.check_data(args.dataset, args.data_dir)
     _load_tensorflow(args)
@@ -284,14 +301,39 @@ def _query(args):
 def _table(args):
     from tfgen import report
 
-    results = report.load_results(args.runs)
+    directories = args.runs or ["runs"]
+    results = [result for directory in directories for result in report.load_results(directory)]
     if not results:
-        raise InputError(f"no finished run in {args.runs!r}; name the --output-dir of tfgen run")
+        raise InputError(f"no finished run in {', '.join(directories)}; name the --output-dir of tfgen run")
     if args.write is None:
         print(report.readme_table(results))
     else:
         report.write_readme_table(results, args.write)
-        print(f"{len(results)} recipes: {args.write}")
+        print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
+
+
+def _benchmark(args):
+    checks.check_benchmark(args.sections, args.rounds, args.seconds, args.output_dir)
+    checks.check_data("mnist", args.data_dir)
+    from tfgen.benchmark import report
+    from tfgen.benchmark.families import FAMILIES
+    from tfgen.benchmark.run import run
+
+    families = args.families or list(FAMILIES)
+    for name in families:
+        if name not in FAMILIES:
+            raise InputError(f"unknown family {name!r}; choose from {', '.join(FAMILIES)}")
+    results = run(
+        args.sections or checks.BENCHMARKS,
+        families,
+        args.rounds,
+        args.seconds,
+        args.full,
+        args.quick,
+        args.data_dir,
+        args.output_dir,
+    )
+    print(f"\n{report.tables(results)}\n\nresults, tables and picture: {args.output_dir}")
 
 
 def _data_status(args):

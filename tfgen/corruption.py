@@ -1,4 +1,7 @@
-"""The noise that a denoising autoencoder is trained to ignore: pure functions of images and a seed (lecture A2)."""
+"""Random changes of images: the noise that a denoising autoencoder is trained to ignore (lecture A2), and shifts.
+
+All of them are pure functions of images and a seed.
+"""
 
 import tensorflow as tf
 
@@ -42,3 +45,23 @@ def gaussian_noise(images, standard_deviation, seed):
     Source: Vincent et al. 2010, additive isotropic Gaussian noise.
     """
     return images + standard_deviation * stateless_normal(tf.shape(images), seed)
+
+
+def random_shift(images, distance, seed, side=28):
+    """Returns images moved by a whole number of pixels, at most `distance`, in either direction; black comes in.
+
+    Args:
+        images: `(batch, side^2)` float32.
+        distance: int >= 0; each of the (2 distance + 1)^2 shifts is as likely.
+        seed: `(2,)` integer tensor, see `distributions.stateless_seed`.
+        side: the images are `side` x `side` pixels.
+
+    Returns:
+        `(batch, side^2)` float32.
+    """
+    n = tf.shape(images)[0]
+    padded = tf.pad(tf.reshape(images, (n, side, side)), [[0, 0], [distance, distance], [distance, distance]])
+    offsets = tf.cast(stateless_uniform((n, 2), seed, 0.0, 2.0 * distance + 1), tf.int32)
+    rows = tf.gather(padded, offsets[:, :1] + tf.range(side), axis=1, batch_dims=1)
+    columns = tf.gather(rows, offsets[:, 1:] + tf.range(side), axis=2, batch_dims=1)
+    return tf.reshape(columns, (n, side * side))

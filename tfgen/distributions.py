@@ -24,6 +24,8 @@ class Draw(enum.IntEnum):
     FIXED_CORRUPTION = 8
     DATA = 9
     GRADIENT = 10
+    DROPOUT = 11
+    SHIFT = 12
 
 
 def stateless_seed(run_seed, draw, counter=0):

@@ -29,7 +29,7 @@ from tfgen import export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
 from tfgen.files import locked, read_json, write_atomically
-from tfgen.lecture import part_a, part_a_uses, part_b, part_c, part_d
+from tfgen.lecture import judge, part_a, part_a_uses, part_b, part_c, part_d, published
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
 
@@ -43,10 +43,15 @@ EXPERIMENTS = {
     "vae": part_b.vae,
     "vae-gaussian": part_b.vae_gaussian,
     "vae-2d": part_b.vae_2d,
+    "digit-classifier": judge.digit_classifier,
     "gan": part_d.gan,
     "gan-variants": part_d.gan_variants,
     "gan-1d": part_d.gan_1d,
     "discriminative-vs-generative": part_c.discriminative_vs_generative,
+    "autoencoder-30d": published.autoencoder_30d,
+    "vae-burda": published.burda,
+    "iwae-burda": published.burda,
+    "gan-goodfellow": published.gan_goodfellow,
 }
 
 
@@ -97,11 +102,21 @@ def run(
         elif resume:
             print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
             return read_json(directory / "results.json")
+    for needed in RECIPES[name].needs:
+        _provide(needed, data, preset, output_dir, name)
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         _clear(directory, keep_unfinished=resume)
         write_atomically(directory / "request.json", json.dumps(request, indent=1).encode())
         return Run(directory, RECIPES[name], config, data, request, tensorboard).execute(EXPERIMENTS[name])
+
+
+def _provide(needed, data, preset, output_dir, name):
+    """Runs a recipe that another one reads, unless a finished run on the same data is there."""
+    results = pathlib.Path(output_dir) / needed / "results.json"
+    if not (results.exists() and read_json(results)["dataset"] == data.name):
+        print(f"{name} needs {needed}: running it first", flush=True)
+        run(needed, data, preset, output_dir, resume=True)
 
 
 def check_request(name, data, preset, output_dir, seed, epochs, resume, deterministic):
@@ -304,19 +319,28 @@ class Run:
         return {"jit_compile": self.jit_compile, "steps_per_execution": steps // calls}
 
     @staticmethod
-    def adam(learning_rate, steps):
+    def adam(learning_rate, steps, epsilon=1e-7):
         """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over `steps` iterations."""
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), epsilon=epsilon)
 
-    def metric(self, name, value, unit, split, n, std=None):
+    def needed(self, name):
+        """Returns the directory of the finished run of a recipe that this one needs."""
+        if name not in self.recipe.needs:
+            raise ValueError(f"{name!r} is none of the recipe's `needs`: {self.recipe.needs}.")
+        return self.directory.parent / name
+
+    def metric(self, name, value, unit, split, n, std=None, standard_error=None):
         """Records a metric; a published value is put beside it only where the data are the paper's.
 
-        `std` is for a mean over seeds, which the unit tells: the standard deviation over them.
+        `std` is for a mean over seeds, which the unit tells: the standard deviation over them. `standard_error` is
+        that of a mean over the n images.
         """
         value = float(value)
         self.metrics[name] = {"value": value if math.isfinite(value) else None, "unit": unit, "split": split, "n": n}
         if std is not None:
             self.metrics[name]["std"] = float(std)
+        if standard_error is not None:
+            self.metrics[name]["standard_error"] = float(standard_error)
         published = self.recipe.published.get(name)
         if published and self.data.comparable:
             self.metrics[name] |= {"published": published.value, "source": published.source}

@@ -23,6 +23,7 @@ VALUES = {
     "image": (0.0, 1.0, "pixels, row by row"),
     "reconstruction": (0.0, 1.0, "pixels, row by row"),
     "code": (None, None, "code of an autoencoder"),
+    "features": (None, None, "last hidden layer of a classifier"),
     "z": (None, None, "latents of a VAE, standard normal under the prior, or noise of a GAN"),
     "z_mean": (None, None, "mean of q(z|x)"),
     "z_log_var": (None, None, "log-variance of q(z|x)"),

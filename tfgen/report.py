@@ -1,10 +1,11 @@
 """Results as text: the table at the end of a run, and the report of all runs in a directory."""
 
 import pathlib
+import statistics
 
 from tfgen.errors import InputError
 from tfgen.files import read_json, write_atomically
-from tfgen.recipes import RECIPES
+from tfgen.recipes import PRESETS, RECIPES
 
 
 def _number(value):
@@ -16,8 +17,11 @@ def _number(value):
 
 
 def _ours(metric):
-    """Returns a metric's value, with the standard deviation over seeds where it is a mean over them."""
-    return _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
+    """Returns a metric's value, with the standard deviation over seeds, or the standard error, where it has one."""
+    if "std" in metric:
+        return f"{_number(metric['value'])} ± {metric['std']:.2g}"
+    error = f" (standard error {metric['standard_error']:.2g})" if "standard_error" in metric else ""
+    return _number(metric["value"]) + error
 
 
 def rows(results):
@@ -50,46 +54,74 @@ def table(results):
 
 
 def metric_rows(result):
-    """Returns `(metric, unit, split and n, published, ours)` for every metric of a run, for Markdown."""
-    return [
-        (
-            f"`{name}`",
-            metric["unit"],
-            f"{metric['split']}, {metric['n']:,}",
-            _published(result, metric),
-            _ours(metric),
-        )
-        for name, metric in result["metrics"].items()
-    ]
+    """Returns `(metric, unit, split and n, published, ours)` for every metric of a run."""
+    return [(f"`{name}`", *_cells(result, metric)) for name, metric in result["metrics"].items()]
 
 
-def _published(result, metric):
-    if not result["comparable"]:
-        return "not comparable"
-    return f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
+def _cells(result, metric):
+    published = f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
+    return (
+        metric["unit"],
+        f"{metric['split']}, {metric['n']:,}",
+        published if result["comparable"] else "not comparable",
+        _ours(metric),
+    )
 
 
-README_HEADER = ("lecture", "recipe", "metric", "unit", "split, n", "published", "ours")
+README_HEADER = ("lecture", "run", "metric", "unit", "split, n", "published", "ours")
 README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
 
 
 def readme_table(results):
-    """Returns the README's Markdown table: each recipe's headline metrics, and below it how they were computed."""
+    """Returns the README's Markdown table: the headline metrics of each recipe and preset, as means over its seeds.
+
+    Below it stands how they were computed.
+    """
     lines = []
-    for result in results:
+    for runs in _groups(results):
+        result = runs[0]
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        seconds = statistics.mean(run["seconds"] for run in runs)
         for name in RECIPES[result["recipe"]].headline:
-            if name not in result["metrics"]:
+            if any(name not in run["metrics"] for run in runs):
                 raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
-        metrics = {name: result["metrics"][name] for name in RECIPES[result["recipe"]].headline}
-        identity = (" ".join(result["lecture_items"]), f"`{result['recipe']}`")
-        lines += [(*identity, *row) for row in metric_rows({**result, "metrics": metrics})]
-    runs = {(result["dataset"], result["preset"], result["seed"]) for result in results}
-    made = "; ".join(f"dataset {dataset}, preset {preset}, seed {seed}" for dataset, preset, seed in sorted(runs))
-    seconds = sum(result["seconds"] for result in results)
+            metric = _over_seeds([run["metrics"][name] for run in runs])
+            run = f"`{result['recipe']} --preset {result['preset']}`, seed {seeds}, {seconds:,.0f} s"
+            lines.append((" ".join(result["lecture_items"]), run, f"`{name}`", *_cells(result, metric)))
+    datasets = ", ".join(sorted({result["dataset"] for result in results}))
+    quick = sum(result["seconds"] for result in results if result["preset"] == "quick")
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
-    versions = sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results})
-    hardware = f"{seconds:.0f} s in all on {cpus} CPU cores without GPU, {', '.join(versions)}"
-    return f"{markdown_table(README_HEADER, lines)}\n\n{made.capitalize()}; {hardware}."
+    versions = ", ".join(sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results}))
+    made = (
+        f"Dataset {datasets}; {cpus} CPU cores without GPU, {versions}; the runs of preset quick took {quick:.0f} s in "
+        "all. Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
+    )
+    return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
+
+
+def _groups(results):
+    """Returns lists of the runs that differ in nothing but the seed, in the order of recipes, presets and seeds."""
+    groups = {}
+    for result in results:
+        groups.setdefault((result["recipe"], result["preset"]), []).append(result)
+    recipes, names = list(RECIPES), list(PRESETS)
+    ordered = sorted(groups.items(), key=lambda item: (recipes.index(item[0][0]), names.index(item[0][1])))
+    groups = [sorted(runs, key=lambda run: run["seed"]) for _, runs in ordered]
+    for runs in groups:
+        what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
+        if len({run["seed"] for run in runs}) < len(runs):
+            raise InputError(f"{what} have a seed twice; name each run's directory once")
+        if any((run["dataset"], run["config"]) != (runs[0]["dataset"], runs[0]["config"]) for run in runs):
+            raise InputError(f"{what} differ in more than the seed; a table needs one dataset and configuration")
+    return groups
+
+
+def _over_seeds(metrics):
+    """Returns the metric of one run as it is; of several, the first with the mean and the standard deviation."""
+    values = [metric["value"] for metric in metrics]
+    if len(metrics) == 1 or None in values:
+        return metrics[0] if len(metrics) == 1 else {**metrics[0], "value": None}
+    return {**metrics[0], "value": statistics.mean(values), "std": statistics.stdev(values)}
 
 
 def markdown_table(header, rows):
@@ -112,8 +144,8 @@ def write_readme_table(results, path):
         raise InputError(
             f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where it is to stand"
         )
-    if len({(result["dataset"], result["preset"], result["seed"]) for result in results}) > 1:
-        raise InputError("the runs are of several datasets, presets or seeds; a README's table needs one of each")
+    if len({result["dataset"] for result in results}) > 1:
+        raise InputError("the runs are of several datasets; a README's table needs one")
     head, tail = text[: text.index(start)], text[text.index(end) :]
     write_atomically(path, f"{head}{start}\n{readme_table(results)}\n{tail}".encode())
 
@@ -127,7 +159,18 @@ def load_results(directory):
 def read_results(path):
     """Returns the results in a file; raises `InputError` if one that is shown is missing."""
     results = read_json(path)
-    shown = ("recipe", "lecture_items", "dataset", "comparable", "preset", "seed", "metrics", "seconds", "environment")
+    shown = (
+        "recipe",
+        "lecture_items",
+        "dataset",
+        "comparable",
+        "preset",
+        "seed",
+        "metrics",
+        "seconds",
+        "environment",
+        "config",
+    )
     missing = [key for key in shown if key not in results]
     if missing:
         raise InputError(f"{path} lacks {missing[0]!r}; restore it, or delete {path.parent}")

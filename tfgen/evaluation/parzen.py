@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans
 
 SIGMAS = np.logspace(-1, 0, 10)
 CHUNK = 1000
@@ -93,6 +93,4 @@ def kmeans_centres(images, num, seed):
 
     Source: Theis et al. 2015, "A note on the evaluation of generative models".
     """
-    return (
-        MiniBatchKMeans(num, batch_size=4 * num, n_init=1, max_iter=5, random_state=seed).fit(images).cluster_centers_
-    )
+    return KMeans(num, init="random", n_init=1, max_iter=5, random_state=seed).fit(images).cluster_centers_

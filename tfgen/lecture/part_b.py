@@ -10,15 +10,15 @@ from tfgen.models import linear_gaussian
 from tfgen.models.vae import VAE, GaussianVAE
 
 
-def _train(run, make_model, validation, binarized):
-    """Returns the trained model: `make_model` compiled with Adam and fitted on training batches."""
+def fit_vae(run, make_model, validation, binarized, learning_rate, epochs=None, name=None, epsilon=1e-7):
+    """Returns `(model, history)`: `make_model` compiled with Adam and fitted on training batches; see `Run.fit`."""
     config, images = run.config, run.data.train.images
     steps = run.steps_per_epoch(config.batch_size)
 
     def build():
         model = make_model()
         model.compile(
-            run.adam(config.learning_rate, config.epochs * steps),
+            run.adam(learning_rate, (epochs or config.epochs) * steps, epsilon),
             **run.compile_options(config.batch_size),
         )
         return model
@@ -28,17 +28,20 @@ def _train(run, make_model, validation, binarized):
             images, config.batch_size, run.seed, binarized=binarized, first_step=first_step
         )
 
-    model, history = run.fit(build, batches, config.batch_size, (validation,))
+    return run.fit(build, batches, config.batch_size, (validation,), name=name, epochs=epochs)
+
+
+def draw_training(run, history, loss="Negative ELBO"):
+    """Writes the figure of what `fit` has logged: the loss and the two terms of the negative ELBO."""
     panels = [
-        ("Negative ELBO", "nats per image", ["loss", "val_loss"]),
+        (loss, "nats per image", ["loss", "val_loss"]),
         ("Reconstruction loss", "nats per image", ["reconstruction_loss", "val_reconstruction_loss"]),
         ("KL divergence", "nats per image", ["kl_divergence", "val_kl_divergence"]),
     ]
     run.figure("training", figures.curves(history, panels))
-    return model
 
 
-def _measure(run, model, test, unit):
+def measure_elbo(run, model, test, unit):
     """Records the negative ELBO of the test images and its two terms."""
     terms = model.evaluate(test, batch_size=run.EVALUATION_BATCH, verbose=0, return_dict=True)
     for name, term in (
@@ -54,26 +57,26 @@ def _bernoulli_vae(run):
     config, data = run.config, run.data
     validation = datasets.fixed_binarization(data.validation.images, number=1).numpy()
     test = datasets.fixed_binarization(data.test.images).numpy()
-    model = _train(
+    model, history = fit_vae(
         run,
         lambda: VAE(config.latent_dim, config.hidden_units, datasets.PIXELS, config.activation, seed=run.seed),
         validation,
-        binarized=True,
+        True,
+        config.learning_rate,
     )
-    _measure(run, model, test, "nats per image binarised once")
+    draw_training(run, history)
+    measure_elbo(run, model, test, "nats per image binarised once")
     return model, test
 
 
-def _prior_sample(run, n):
+def prior_sample(run, n):
     return stateless_normal((n, run.config.latent_dim), stateless_seed(run.seed, Draw.SAMPLE))
 
 
 def vae(run):
     """B1, B3-B6: maximises the lower bound, reconstructs, interpolates between images, generates from the prior."""
     model, test = _bernoulli_vae(run)
-    run.figure(
-        "samples", figures.image_grid(model.decode(_prior_sample(run, 100)), 10, "VAE: p(x|z), z from the prior")
-    )
+    run.figure("samples", figures.image_grid(model.decode(prior_sample(run, 100)), 10, "VAE: p(x|z), z from the prior"))
     run.figure("reconstructions", figures.reconstructions(test[:16], model.reconstruct(test[:16]), "VAE, binarised"))
 
     z_mean = model.encoder(test[:16])[0].numpy()
@@ -130,9 +133,10 @@ def vae_gaussian(run):
             seed=run.seed,
         )
 
-    model = _train(run, make_model, validation, binarized=False)
-    _measure(run, model, test, "nats per image")
-    z = _prior_sample(run, 50)
+    model, history = fit_vae(run, make_model, validation, False, config.learning_rate)
+    draw_training(run, history)
+    measure_elbo(run, model, test, "nats per image")
+    z = prior_sample(run, 50)
     x = model.sample_image(z, stateless_seed(run.seed, Draw.SAMPLE, 1))
     both = tf.concat([model.decode(z), tf.clip_by_value(x, 0, 1)], axis=0)
     title = "Gaussian VAE, z from the prior\nabove: means of p(x|z); below: draws x ~ p(x|z) for the same z, clipped"

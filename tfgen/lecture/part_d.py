@@ -12,14 +12,14 @@ from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.evaluation import adversarial
 from tfgen.evaluation.coverage import class_shares
 from tfgen.files import write_atomically
+from tfgen.lecture.judge import Judge, measure_samples
 from tfgen.losses import discriminator_loss
-from tfgen.models.classifier import digit_classifier
 from tfgen.models.gan import GAN, GENERATOR_LOSSES
 
 
 def gan(run):
     """D: algorithm 1 on MNIST, samples of the same noise through training, and how they cover the classes."""
-    config, data = run.config, run.data
+    config = run.config
     snapshots = run.directory / "checkpoints" / "samples"
     epochs = animation_epochs(config.epochs)
 
@@ -32,11 +32,7 @@ def gan(run):
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
 
-    classify, error = _train_digit_classifier(run)
-    n = config.num_samples
-    shares = class_shares(classify(samples))
-    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", n)
-    run.metric("test_error__classifier", error, "share misclassified", "test", len(data.test))
+    shares = measure_samples(run, samples)
 
     run.figure("samples", figures.image_grid(samples[:100], 10, f"GAN after {config.epochs} epochs"))
     stages = {epoch: arrays["images"] for epoch, arrays in read_snapshots(snapshots, epochs).items()}
@@ -50,7 +46,7 @@ def gan(run):
         ("D(x) and D(G(z))", "probability of real", ["real_probability", "val_real_probability", "fake_probability"]),
     ]
     run.figure("training", figures.curves(history, panels))
-    run.figure("class_shares", figures.class_shares(shares, f"{n:,} samples by class"))
+    run.figure("class_shares", figures.class_shares(shares, f"{len(samples):,} samples by class"))
     run.export(model.endpoints())
 
 
@@ -105,8 +101,8 @@ def gan_variants(run):
         if main:
             run.export(model.endpoints())
 
-    classify, error = _train_digit_classifier(run)
-    shares = {variant: class_shares(classify(images)) for variant, images in samples.items()}
+    judge = Judge(run.needed("digit-classifier"))
+    shares = {variant: class_shares(judge.logits(images)) for variant, images in samples.items()}
     n, covered = config.num_samples, f"digits with a share of {config.covered_share:.0%} or more"
     for variant in variants:
         suffix, verdict = _suffix(variant), verdicts[variant]
@@ -116,7 +112,6 @@ def gan_variants(run):
         run.metric(f"digits_covered__{suffix}", count, covered, "generated", n)
         run.metric(f"real_probability__{suffix}", verdict["real_probability"], "mean D(x)", "test", len(test))
         run.metric(f"fake_probability__{suffix}", verdict["fake_probability"], "mean D(G(z))", "generated", len(test))
-    run.metric("test_error__classifier", error, "share misclassified", "test", len(data.test))
 
     title = f"GANs after {config.epochs} epochs at equal settings, each from initial weights of its own"
     panels = {
@@ -359,34 +354,3 @@ def _compile(run, model):
         rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
     model.compile(*map(keras.optimizers.Adam, rates), **run.compile_options(batch_size))
     return model
-
-
-def _train_digit_classifier(run):
-    """Returns a function from images to logits, trained on the training split, and its error on the test split."""
-    config, data = run.config, run.data
-    batch_size, epochs = config.batch_size, config.classifier_epochs
-
-    def build():
-        model = digit_classifier(datasets.PIXELS, config.classifier_units)
-        model.compile(
-            run.adam(config.classifier_learning_rate, epochs * run.steps_per_epoch(batch_size)),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            **run.compile_options(batch_size),
-        )
-        return model
-
-    def batches(first_step):
-        return datasets.training_batches(
-            data.train.images, batch_size, run.seed, labels=data.train.labels, first_step=first_step
-        )
-
-    validation = (datasets.scale(data.validation.images).numpy(), data.validation.labels)
-    print("training the digit classifier that judges the samples", flush=True)
-    model, _ = run.fit(build, batches, batch_size, validation, name="classifier", epochs=epochs)
-
-    def classify(images):
-        return model.predict(images, batch_size=run.EVALUATION_BATCH, verbose=0)
-
-    wrong = np.argmax(classify(datasets.scale(data.test.images).numpy()), axis=1) != data.test.labels
-    return classify, wrong.mean()

@@ -6,11 +6,29 @@ import tensorflow as tf
 from tfgen.models.networks import hidden_layers
 
 
-def digit_classifier(input_dim=784, hidden_units=(512, 256), classes=10):
-    """Returns a fully connected classifier from `(batch, input_dim)` in [0, 1] to logits `(batch, classes)`."""
-    image = keras.Input((input_dim,), name="image")
-    hidden = hidden_layers(image, hidden_units, "relu")
-    return keras.Model(image, keras.layers.Dense(classes, name="logits")(hidden), name="digit_classifier")
+def convolutional_classifier(filters=(32, 64), units=128, side=28, classes=10, dtype=None):
+    """Returns the classifier that judges generated images: 3x3 convolutions with pooling, then a layer of features.
+
+    Args:
+        filters: of each convolution; after each, the maximum of every 2x2 pixels is taken.
+        units: width of the last hidden layer, the features of the Frechet distance.
+        side: the images are `side` x `side` pixels.
+        classes: number of classes.
+        dtype: Keras dtype policy of the hidden layers; None means the global one.
+
+    Returns:
+        `keras.Model` from `(batch, side^2)` in [0, 1] to logits `(batch, classes)`, made of the sub-model
+        `get_layer("features")` and one linear layer.
+    """
+    image = keras.Input((side * side,), name="image")
+    hidden = keras.layers.Reshape((side, side, 1))(image)
+    for number in filters:
+        hidden = keras.layers.Conv2D(number, 3, padding="same", activation="relu", dtype=dtype)(hidden)
+        hidden = keras.layers.MaxPooling2D(dtype=dtype)(hidden)
+    hidden = keras.layers.Dense(units, "relu", dtype=dtype)(keras.layers.Flatten(dtype=dtype)(hidden))
+    features = keras.Model(image, hidden, name="features")
+    logits = keras.layers.Dense(classes, dtype="float32", name="logits")(features(image))
+    return keras.Model(image, logits, name="convolutional_classifier")
 
 
 def feature_classifier(
@@ -39,12 +57,18 @@ def feature_classifier(
     return keras.Model(image, logits, name="feature_classifier")
 
 
-def endpoints(model):
-    """Returns what a SavedModel of a feature classifier offers: signature name -> (function, input specs).
+def endpoints(model, encode=("encoder", "encode", "code")):
+    """Returns what a SavedModel of a classifier offers: signature name -> (function, input specs).
 
     `classify` image -> logits, probabilities, class_id (also the default), `encode` image -> code.
+
+    Args:
+        model: what `feature_classifier` or `convolutional_classifier` returns.
+        encode: name of the sub-model below the logits, and of its signature and output: of a convolutional classifier
+            ("features", "features", "features").
     """
-    encoder = model.get_layer("encoder")
+    layer, signature, output = encode
+    encoder = model.get_layer(layer)
     image = tf.TensorSpec((None, encoder.input_shape[-1]), tf.float32, name="image")
 
     def classify(image):
@@ -55,5 +79,5 @@ def endpoints(model):
     return {
         "serving_default": (classify, [image]),
         "classify": (classify, [image]),
-        "encode": (lambda image: {"code": encoder(image)}, [image]),
+        signature: (lambda image: {output: encoder(image)}, [image]),
     }

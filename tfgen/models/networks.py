@@ -3,19 +3,20 @@
 import keras
 
 
-def hidden_layers(x, units, activation):
+def hidden_layers(x, units, activation, dtype=None):
     """Returns `x` passed through one `Dense` layer per entry of `units`.
 
     Args:
         x: `(batch, dim)` Keras tensor.
         units: widths of the layers, in order; empty returns `x` itself.
         activation: activation of each of them.
+        dtype: their Keras dtype policy, such as "mixed_bfloat16"; None means the global one.
 
     Returns:
         `(batch, units[-1])` Keras tensor.
     """
     for width in units:
-        x = keras.layers.Dense(width, activation)(x)
+        x = keras.layers.Dense(width, activation, dtype=dtype)(x)
     return x
 
 

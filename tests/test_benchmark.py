@@ -1,0 +1,347 @@
+"""The benchmark: every peer does the same mathematics, and what is reported is what was measured."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.benchmark import numpy_peers, ours, plain_keras, report, tensorflow1, training
+from tfgen.benchmark.evaluation_workers import Evaluation
+from tfgen.benchmark.families import FAMILIES, sized
+from tfgen.benchmark.run import run
+from tfgen.benchmark.worker import Worker
+from tfgen.distributions import Draw, stateless_normal, stateless_seed
+from tfgen.errors import InputError, RunError
+from tfgen.evaluation.importance import importance_sampled_nll
+from tfgen.evaluation.parzen import parzen_log_density
+from tfgen.export import export
+from tfgen.losses import discriminator_loss, non_saturating_generator_loss, squared_error
+from tfgen.models import autoencoder
+from tfgen.models.gan import GAN
+
+LECTURE = ("gan", "vae", "autoencoder")
+
+
+@pytest.fixture
+def image_file(images, tmp_path):
+    np.save(tmp_path / "images.npy", (255 * images).astype(np.uint8))
+    return str(tmp_path / "images.npy")
+
+
+def keras_losses(model, x, noise):
+    """Returns the losses of the package's own functions; for a VAE the noise is the seed's."""
+    if isinstance(model, GAN):
+        fake = model.discriminator(model.generator(noise))
+        return [discriminator_loss(model.discriminator(x), fake), non_saturating_generator_loss(fake)]
+    if hasattr(model, "loss_and_terms"):
+        return [tf.reduce_mean(model.loss_and_terms(x, noise)[0])]
+    return [tf.reduce_mean(squared_error(x, model(x)))]
+
+
+def networks_of(model):
+    """Returns name -> kernels and biases in turn, under the names that `Family.networks` gives."""
+    if isinstance(model, GAN):
+        return {"generator": model.generator.get_weights(), "discriminator": model.discriminator.get_weights()}
+    if hasattr(model, "loss_and_terms"):
+        weights = model.encoder.get_weights()
+        inner = {"encoder": weights[:-4], "z_mean": weights[-4:-2], "z_log_var": weights[-2:]}
+        return {**inner, "decoder": model.decoder.get_weights()}
+    return {name: model.get_layer(name).get_weights() for name in ("encoder", "decoder")}
+
+
+def torch_loss_functions(path, name, networks, num_images=200):
+    torch = pytest.importorskip("torch")
+    from tfgen.benchmark import pytorch
+
+    trainer = pytorch.Trainer(path, name, num_images=num_images)
+    for key, arrays in networks.items():
+        for weight, array in zip(trainer.networks[key].parameters(), arrays, strict=True):
+            weight.data = torch.tensor(array.T)
+    losses = pytorch.LOSSES[trainer.family.model].values()
+
+    def evaluate(x, noise):
+        return [
+            loss(trainer.networks, torch.tensor(x), None if noise is None else torch.tensor(noise)).item()
+            for loss in losses
+        ]
+
+    return trainer, evaluate
+
+
+def tensorflow1_loss_functions(path, name, networks, num_images=200):
+    trainer = tensorflow1.Trainer(path, name, num_images=num_images)
+    for key, arrays in networks.items():
+        for variable, array in zip(trainer._weights([key]), arrays, strict=True):
+            trainer.session.run(variable.initializer, {variable.initializer.inputs[1]: array})
+
+    def evaluate(x, noise):
+        fed = {trainer.x: x} if noise is None else {trainer.x: x, trainer.noise: noise}
+        return trainer.session.run(list(trainer.losses.values()), fed)
+
+    return trainer, evaluate
+
+
+PEERS = {"torch": torch_loss_functions, "tensorflow1": tensorflow1_loss_functions}
+
+
+def weights_of(peer, trainer, names):
+    if peer == "torch":
+        return [w.detach().numpy().T.copy() for name in names for w in trainer.networks[name].parameters()]
+    return trainer.session.run(trainer._weights(names))
+
+
+@pytest.mark.parametrize("name", LECTURE)
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_peer_s_losses_on_the_same_weights_batch_and_noise_are_ours(peer, name, image_file, images):
+    keras.utils.set_random_seed(0)
+    family = sized(name, num_images=200)
+    model = ours.recipe(family, (255 * images).astype(np.uint8))[0]()
+    x, noise = images[:50], None
+    if name == "gan":
+        noise = given = np.random.default_rng(1).uniform(-1, 1, (50, 100)).astype(np.float32)
+    else:
+        given = stateless_seed(0, Draw.LATENT, 7)
+        noise = stateless_normal((50, 20), given).numpy() if name == "vae" else None
+    expected = [float(loss) for loss in keras_losses(model, x, given)]
+    _, evaluate = PEERS[peer](image_file, name, networks_of(model))
+    np.testing.assert_allclose(evaluate(x, noise), expected, rtol=1e-5)
+    # Other pixels would be noticed.
+    assert np.all(np.abs(np.subtract(evaluate(1 - x, noise), expected))[:1] > 1e-3)
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_peer_s_adam_takes_keras_s_steps(peer, image_file, images):
+    """Three batches of the same 128 images, in whatever order: the loss is a mean over them."""
+    keras.utils.set_random_seed(0)
+    pixels = images[:128]
+    np.save(image_file, (255 * pixels).astype(np.uint8))
+    family = sized("autoencoder", num_images=128)
+    model = ours.recipe(family, (255 * pixels).astype(np.uint8))[0]()
+    start = networks_of(model)
+    trainer, evaluate = PEERS[peer](image_file, "autoencoder", start, 128)
+    trainer.train(3)
+    model.compile(keras.optimizers.Adam(1e-3), loss=squared_error)
+    for _ in range(3):
+        model.train_on_batch(pixels, pixels)
+    np.testing.assert_allclose(evaluate(pixels, None), keras_losses(model, pixels, None), rtol=1e-3)
+    for key, before in start.items():
+        for a, b, c in zip(weights_of(peer, trainer, [key]), networks_of(model)[key], before, strict=True):
+            # In the mean: where a gradient is all but 0, its rounding decides.
+            assert np.mean(np.abs(a - b)) < 0.01 * np.mean(np.abs(b - c))
+
+
+@pytest.mark.parametrize("name", LECTURE)
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_peer_trains(peer, name, image_file, images):
+    keras.utils.set_random_seed(0)
+    model = ours.recipe(sized(name, num_images=200), (255 * images).astype(np.uint8))[0]()
+    trainer, evaluate = PEERS[peer](image_file, name, networks_of(model))
+    noise = None
+    if name != "autoencoder":
+        noise = np.random.default_rng(1).uniform(-1, 1, (50, 100 if name == "gan" else 20)).astype(np.float32)
+    before, weights = evaluate(images[:50], noise)[0], networks_of(model)
+    assert trainer.train(30) == 30 * trainer.family.config.batch_size
+    assert evaluate(images[:50], noise)[0] < 0.9 * before
+    for key, arrays in weights.items():
+        for a, b in zip(weights_of(peer, trainer, [key]), arrays, strict=True):
+            assert np.any(a != b)
+
+
+@pytest.mark.parametrize("options", [{"fused": True}, {"data_loader": True}])
+def test_the_other_ways_to_train_with_pytorch_train_as_well(options, image_file):
+    pytest.importorskip("torch")
+    from tfgen.benchmark import pytorch
+
+    trainer = pytorch.Trainer(image_file, "autoencoder", **options)
+    x = trainer._epoch().__next__()
+    assert x.shape == (128, 784) and 0 <= x.min() < x.max() <= 1
+    loss = pytorch.LOSSES["autoencoder"]["encoder", "decoder"]
+    before = loss(trainer.networks, x, None).item()
+    trainer.train(20)
+    assert loss(trainer.networks, x, None).item() < 0.9 * before
+
+
+@pytest.mark.parametrize("module", [ours, plain_keras])
+def test_keras_trains_the_recipe_s_model_whole_epochs_at_a_time(module, image_file, images):
+    trainer = module.Trainer(image_file, "vae", num_images=200)
+    unit = trainer.description["unit"]
+    before = [weight.numpy() for weight in trainer.model.trainable_variables]
+    trained = trainer.train(unit)
+    assert int(trainer.model.optimizer.iterations) == unit
+    # The recipe makes 100 steps of a small set; a plain epoch is one pass.
+    assert (unit, trained) == ((100, 10_000) if module is ours else (2, 200))
+    assert trainer.model.jit_compile is (module is ours)
+    assert all(np.any(a != b.numpy()) for a, b in zip(before, trainer.model.trainable_variables, strict=True))
+    assert set(np.unique(next(iter(trainer.batches)))) == {0, 1}
+
+
+def test_the_parts_of_a_step_are_measured(image_file):
+    trainer = ours.Trainer(image_file, "autoencoder", num_images=200)
+    parts = trainer.breakdown()
+    assert parts["whole"] == pytest.approx(sum(parts[key] for key in ("input", "compute", "update", "rest")))
+    assert 0 < parts["compute"] < 1 and 0 < parts["input"] < 1
+
+
+def test_operations_are_counted_as_by_hand():
+    g1, g2, d1, d2 = 100 * 128, 128 * 784, 784 * 128, 128
+    # Discriminator: generate, two batches forward, gradients of its weights, and of its hidden units.
+    discriminator = g1 + g2 + 2 * (d1 + d2) + 2 * (d1 + d2) + 2 * d2
+    # Generator: forward through both, back through the discriminator's inputs, its own weights and hidden units.
+    generator = (g1 + g2 + d1 + d2) + (d1 + d2) + (g1 + g2) + g2
+    assert FAMILIES["gan"].flops() == 2 * 128 * (discriminator + generator)
+    layers = [784 * 300, 300 * 150, 150 * 300, 300 * 784]
+    assert FAMILIES["autoencoder"].flops() == 2 * 128 * (3 * sum(layers) - layers[0])
+    layers = [784 * 500, 500 * 20, 500 * 20, 20 * 500, 500 * 784]
+    assert FAMILIES["vae"].flops() == 2 * 100 * (3 * sum(layers) - layers[0])
+
+
+# A variant that needs no framework: it says that a step of 128 images takes so many milliseconds, and sleeps as long.
+FAKE = """
+import os, time
+from tfgen.errors import InputError
+
+class Trainer:
+    def __init__(self, images, family, milliseconds, **size):
+        self.milliseconds = milliseconds
+        self.description = {"unit": 1, "threads": 1}
+
+    def train(self, steps):
+        time.sleep(self.milliseconds * steps / 1000)
+        print("this is no answer")
+        return 128 * steps
+
+    def breakdown(self):
+        return {"whole": 0.002, "input": 0.0005, "compute": 0.001, "update": 0.0002, "rest": 0.0003}
+
+    def fail(self, kind):
+        if kind == "dies":
+            os._exit(3)
+        raise {"wrong": InputError, "broken": KeyError}[kind]("the reason")
+"""
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    (tmp_path / "fake_variant.py").write_text(FAKE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    fake = "fake_variant:Trainer"
+    return {
+        "tfgen": (fake, {"milliseconds": 10}),
+        "keras": (fake, {"milliseconds": 30}),
+        "products": (fake, {"milliseconds": 5}),
+    }
+
+
+def test_rates_and_ratios_are_those_of_the_variants(fakes):
+    measured = training.measure("gan", "none", 3, 0.06, fakes, {})
+    rates = {name: np.median(result["images_per_second"]) for name, result in measured["variants"].items()}
+    assert rates["tfgen"] == pytest.approx(12_800, rel=0.15) and rates["keras"] == pytest.approx(4_267, rel=0.15)
+    ratios = measured["ratios"]["tfgen"]
+    assert ratios["keras"]["median"] == pytest.approx(3, rel=0.15)
+    assert ratios["products"]["median"] == pytest.approx(0.5, rel=0.15)
+    assert ratios["keras"]["min"] <= ratios["keras"]["median"] <= ratios["keras"]["max"]
+    assert all(len(result["images_per_second"]) == 3 for result in measured["variants"].values())
+    gflops = FAMILIES["gan"].flops() / 0.01 / 1e9
+    assert measured["variants"]["tfgen"]["gflops"] == pytest.approx(gflops, rel=0.15)
+    assert 1e6 < measured["variants"]["keras"]["peak_memory"] < 1e9
+
+
+def test_the_summary_is_taken_round_by_round():
+    """Rates that double in the middle leave ratios as they are; medians of the rates would not."""
+    assert training.summary([10, 20, 40], [5, 20, 10]) == {"median": 2, "min": 1, "max": 4}
+
+
+@pytest.mark.parametrize(
+    "kind, error, words", [("wrong", InputError, "^the reason$"), ("broken", RunError, "KeyError.*the reason")]
+)
+def test_what_fails_in_a_process_is_raised(fakes, kind, error, words):
+    with Worker("fake_variant:Trainer", images="", family="gan", milliseconds=1) as worker:
+        with pytest.raises(error, match=words):
+            worker.call("fail", kind=kind)
+        assert worker.call("train", steps=1)[0] == 128
+
+
+def test_a_process_that_dies_is_reported(fakes):
+    with (
+        Worker("fake_variant:Trainer", images="", family="gan", milliseconds=1) as worker,
+        pytest.raises(RunError, match="fake_variant:Trainer ended in fail with code 3"),
+    ):
+        worker.call("fail", kind="dies")
+
+
+def test_a_run_writes_what_it_measured(fakes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "VARIANTS", fakes)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "empty"))
+    results = run(["training"], ["gan"], 2, 0.05, False, False, None, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "benchmark.json").read_text()) == results
+    assert results["data"] == "random" and "tensorflow" in results["environment"]
+    tables = (tmp_path / "out" / "benchmark.md").read_text()
+    assert tables == report.tables(results) + "\n"
+    ratio = results["training"]["gan"]["ratios"]["tfgen"]["keras"]["median"]
+    assert f"{ratio:.2f} (" in tables and "compute 1.00" in tables and "% of the rate of the matrix products" in tables
+    assert (tmp_path / "out" / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+    assert "training images: random" in capsys.readouterr().out
+
+
+def test_the_c_library_answers_as_the_model_does(tmp_path):
+    model = autoencoder.stacked_autoencoder()
+    export(autoencoder.endpoints(model), tmp_path / "model")
+    from tfgen.benchmark.keras_inference import _tensor_names
+
+    names = _tensor_names(tmp_path / "model")["reconstruct"]
+    x = np.random.default_rng(0).random((3, 784), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    program = textwrap.dedent(f"""
+        import sys
+        import numpy as np
+        from tfgen.benchmark.c_library import Inference
+        inference = Inference({str(tmp_path / "model")!r}, {names!r}, 784)
+        np.save({str(tmp_path / "y.npy")!r}, inference.answer(np.load({str(tmp_path / "x.npy")!r})))
+        assert len(inference.run(2, 5)) == 5 and "tensorflow" not in sys.modules
+    """)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-5)
+    assert np.ptp(np.load(tmp_path / "y.npy")) > 0.1
+
+
+def test_the_evaluations_in_numpy_are_ours(image_file, images):
+    rng = np.random.default_rng(0)
+    samples = rng.random((40, 784))
+    np.testing.assert_allclose(
+        numpy_peers.parzen_log_density(samples, images[:9], 0.3),
+        parzen_log_density(samples, images[:9], [0.3])[0],
+        rtol=1e-4,
+    )
+    evaluation = Evaluation(image_file)
+    vae = evaluation.vae
+    # A posterior near the prior and a decoder that z moves little: 400 samples tell the value to a tenth of a nat.
+    for layer in (vae.encoder.get_layer("z_mean"), vae.encoder.get_layer("z_log_var"), vae.decoder.layers[-1]):
+        layer.kernel.assign(layer.kernel / 10)
+    theirs = numpy_peers.importance_sampled_nll(evaluation.weights(), images[:9], 400, rng)
+    nll = importance_sampled_nll(vae.encoder, vae.log_likelihood, images[:9], 400, stateless_seed(0, Draw.EVALUATION))
+    np.testing.assert_allclose(theirs, nll, atol=0.2)
+    # With another bias in the decoder it is another value.
+    weights = evaluation.weights()
+    weights["decoder"] = [(kernel, bias - 0.1) for kernel, bias in weights["decoder"]]
+    assert np.all(np.abs(numpy_peers.importance_sampled_nll(weights, images[:9], 400, rng) - nll) > 1.0)
+
+
+def test_the_tables_of_answers_and_evaluations_hold_what_was_measured():
+    once = {"median": 1.5, "min": 1.25, "max": 2.0}
+    ways = {
+        "C++ runtime": {"milliseconds": [0.3, 0.1, 0.2], "ratio": once, "images_per_second": 5000.0},
+        "products": {"milliseconds": [0.05], "ratio": once, "images_per_second": 20_000.0},
+    }
+    one = {"num_images": 10, "seconds": 2.0, "images_per_second": 5.0, "peak_memory": 3 * 2**20}
+    evaluation = {"parzen": {"num_samples": 7, "tfgen": one, "numpy": {**one, "images_per_second": 0.5}, "ratio": 10.0}}
+    inference = {"signatures": {"generate": {"1": ways}}, "sampled": 60, "sample_seconds": 4.0}
+    tables = report.tables({"inference": inference, "evaluation": evaluation})
+    assert "| generate | 1 | C++ runtime | 0.200 | 5,000 | 1.50 (1.25 to 2.00) |" in tables
+    assert "One image of `generate` takes 0.200 ms; twice its matrix products and 0.2 ms are 0.300 ms." in tables
+    assert "| parzen | tfgen | 10 | 7 | 2.0 | 5.0 | 3 | 10.0 |" in tables
+    assert "`tfgen sample --num 60`: 4.0 s in all." in tables

@@ -1,0 +1,25 @@
+"""The images that all variants train on, and the versions they ran with."""
+
+import numpy as np
+
+from tfgen import datasets
+from tfgen.benchmark.families import PIXELS
+from tfgen.experiment import environment
+
+
+class Images:
+    """Writes MNIST's training images to a file, or where MNIST is not prepared random pixels: no speed depends on them.
+
+    Args:
+        data_dir: see `datasets.load`.
+        path: of the `.npy` file.
+    """
+
+    def __init__(self, data_dir, path):
+        prepared = {name: is_prepared for name, _, is_prepared in datasets.status(data_dir)}["mnist"]
+        if prepared:
+            images = datasets.load("mnist", data_dir).train.images
+        else:
+            images = np.random.default_rng(0).integers(256, size=(50_000, PIXELS), dtype=np.uint8)
+        np.save(path, images)
+        self.description = {"data": "mnist" if prepared else "random", "environment": environment()}

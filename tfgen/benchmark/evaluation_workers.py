@@ -1,0 +1,57 @@
+"""What `evaluation` times: both implementations of each evaluation, on the same images and the same model."""
+
+import numpy as np
+
+from tfgen import datasets
+from tfgen.benchmark import numpy_peers
+from tfgen.distributions import Draw, stateless_seed
+from tfgen.evaluation.importance import importance_sampled_nll
+from tfgen.evaluation.parzen import parzen_log_density
+from tfgen.models.vae import VAE
+
+SIGMA = 0.2
+
+
+class Evaluation:
+    """The recipe's VAE with random weights, and images.
+
+    Args:
+        images: path of `(n, 784)` uint8 images.
+    """
+
+    def __init__(self, images):
+        self.images = np.load(images)
+        self.vae = VAE()
+        self.description = {}
+
+    def _two_sets(self, num_samples, num_images):
+        """Returns centres and images in [0, 1]: from the two ends of the set, so that they differ."""
+        return (datasets.scale(part).numpy() for part in (self.images[:num_samples], self.images[-num_images:]))
+
+    def parzen_tfgen(self, num_samples, num_images):
+        samples, images = self._two_sets(num_samples, num_images)
+        return float(np.mean(parzen_log_density(samples, images, [SIGMA])))
+
+    def parzen_numpy(self, num_samples, num_images):
+        samples, images = self._two_sets(num_samples, num_images)
+        return float(np.mean(numpy_peers.parzen_log_density(samples, images, SIGMA)))
+
+    def importance_tfgen(self, num_samples, num_images):
+        images = datasets.fixed_binarization(self.images[-num_images:]).numpy()
+        seed = stateless_seed(0, Draw.EVALUATION)
+        values = importance_sampled_nll(self.vae.encoder, self.vae.log_likelihood, images, num_samples, seed)
+        return float(np.mean(values))
+
+    def importance_numpy(self, num_samples, num_images):
+        images = datasets.fixed_binarization(self.images[-num_images:]).numpy()
+        rng = np.random.default_rng(0)
+        return float(np.mean(numpy_peers.importance_sampled_nll(self.weights(), images, num_samples, rng)))
+
+    def weights(self):
+        """Returns the VAE's weights as `numpy_peers.importance_sampled_nll` takes them."""
+        arrays = [weight.numpy() for weight in self.vae.encoder.trainable_variables]
+        pairs = list(zip(arrays[::2], arrays[1::2], strict=True))
+        *encoder, z_mean, z_log_var = pairs
+        arrays = [weight.numpy() for weight in self.vae.decoder.trainable_variables]
+        decoder = list(zip(arrays[::2], arrays[1::2], strict=True))
+        return {"encoder": encoder, "z_mean": [z_mean], "z_log_var": [z_log_var], "decoder": decoder}

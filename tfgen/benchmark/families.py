@@ -1,0 +1,140 @@
+"""What is trained, by sizes alone, so that every framework builds the same networks. Imports no framework."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+
+from tfgen.recipes import RECIPES
+
+PIXELS = 784
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A recipe at a size.
+
+    Attributes:
+        recipe: key of `RECIPES`.
+        config: its hyper-parameters.
+        num_images: of the training set, hence of an epoch.
+    """
+
+    recipe: str
+    config: object
+    num_images: int = 50_000
+
+    @property
+    def model(self):
+        """Returns "gan", "vae" or "autoencoder"."""
+        return {"stacked-autoencoder": "autoencoder"}.get(self.recipe, self.recipe)
+
+    @property
+    def networks(self):
+        """Returns name -> layers, each `(inputs, outputs, activation)`."""
+        config = self.config
+        if self.model == "gan":
+            return {
+                "generator": _layers((config.noise_dim, *config.generator_units, PIXELS), "relu", "sigmoid"),
+                "discriminator": _layers((PIXELS, *config.discriminator_units, 1), "relu", "linear"),
+            }
+        if self.model == "vae":
+            hidden = config.hidden_units
+            return {
+                "encoder": _layers((PIXELS, *hidden), config.activation, config.activation),
+                "z_mean": _layers((hidden[-1], config.latent_dim), None, "linear"),
+                "z_log_var": _layers((hidden[-1], config.latent_dim), None, "linear"),
+                "decoder": _layers((config.latent_dim, *hidden[::-1], PIXELS), config.activation, "linear"),
+            }
+        middle = len(config.hidden_units) // 2
+        return {
+            "encoder": _layers((PIXELS, *config.hidden_units[: middle + 1]), config.activation, config.code_activation),
+            "decoder": _layers((*config.hidden_units[middle:], PIXELS), config.activation, "sigmoid"),
+        }
+
+    @property
+    def noise(self):
+        """Returns `(kind, dimension)` of the noise of an update: uniform on [-1, 1), standard normal, or None."""
+        return {
+            "gan": lambda: ("uniform", self.config.noise_dim),
+            "vae": lambda: ("normal", self.config.latent_dim),
+            "autoencoder": lambda: None,
+        }[self.model]()
+
+    def products(self):
+        """Returns the matrix products of a training step: `(kind, m, k, n)`, of an `(m, k)` and a `(k, n)` matrix.
+
+        "forward" is x W, "weights" the gradient x^T dy, "inputs" the gradient dy W^T. No gradient is counted that the
+        algorithm does not need: with respect to the data, or to the network that an update leaves alone.
+        """
+        networks, batch = self.networks, self.config.batch_size
+        if self.model == "gan":
+            generator, discriminator = networks["generator"], networks["discriminator"]
+            return [
+                *_forward(generator, batch),
+                *_forward(discriminator, 2 * batch),  # Real and generated images.
+                *_backward(discriminator, 2 * batch),
+                *_forward(generator, batch),
+                *_forward(discriminator, batch),
+                *_backward(discriminator, batch, weights=False, inputs=True),
+                *_backward(generator, batch),
+            ]
+        products = []
+        for name, layers in networks.items():
+            products += [*_forward(layers, batch), *_backward(layers, batch, inputs=name != "encoder")]
+        return products
+
+    def flops(self):
+        """Returns the floating-point operations of a step's matrix products: two for each of their `m k n` terms."""
+        return sum(2 * math.prod(sizes) for _, *sizes in self.products())
+
+
+def _layers(widths, activation, output):
+    pairs = list(itertools.pairwise(widths))
+    return [(*pair, activation) for pair in pairs[:-1]] + [(*pairs[-1], output)]
+
+
+def _forward(layers, batch):
+    return [("forward", batch, inputs, outputs) for inputs, outputs, _ in layers]
+
+
+def _backward(layers, batch, weights=True, inputs=False):
+    """Yields the products of the backward pass; `inputs`: whether it goes on into what the network is given."""
+    for number, (rows, columns, _) in reversed(list(enumerate(layers))):
+        if weights:
+            yield "weights", rows, batch, columns
+        if number or inputs:
+            yield "inputs", batch, columns, rows
+
+
+_GAN = RECIPES["gan"].presets["paper"]  # The usual program's: both rates constant.
+_VAE = RECIPES["vae"].presets["quick"]
+_AUTOENCODER = RECIPES["stacked-autoencoder"].presets["quick"]
+FAMILIES = {
+    "gan": Family("gan", _GAN),
+    "vae": Family("vae", _VAE),
+    "autoencoder": Family("stacked-autoencoder", _AUTOENCODER),
+    "gan-1200": Family(
+        "gan", dataclasses.replace(_GAN, generator_units=(1200,), discriminator_units=(1200,)), num_images=12_800
+    ),
+    "autoencoder-1200": Family(
+        "stacked-autoencoder", dataclasses.replace(_AUTOENCODER, hidden_units=(1200, 1200, 1200)), num_images=12_800
+    ),
+}
+
+
+def sized(name, batch_size=None, units=None, num_images=None):
+    """Returns a family with another batch, another width of a GAN's hidden layers, or another number of images."""
+    family = FAMILIES[name]
+    config = family.config
+    if batch_size is not None:
+        config = dataclasses.replace(config, batch_size=batch_size)
+    if units is not None:
+        config = dataclasses.replace(config, generator_units=(units,), discriminator_units=(units,))
+    return dataclasses.replace(family, config=config, num_images=num_images or family.num_images)
+
+
+def load_images(path, family):
+    """Returns `(family.num_images, 784)` uint8: the file's first ones, again and again where it has fewer."""
+    return np.resize(np.load(path), (family.num_images, PIXELS))

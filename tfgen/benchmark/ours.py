@@ -1,0 +1,118 @@
+"""What `tfgen run` trains: its model, its compilation, its stream of batches, in Keras's `fit`."""
+
+import contextlib
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgen import datasets
+from tfgen.benchmark.families import load_images, sized
+from tfgen.experiment import EXPERIMENTS, Run
+from tfgen.models.gan import GAN
+from tfgen.recipes import RECIPES
+
+
+class _Taken(Exception):
+    """Ends a recipe's function where it would train, which is all that is wanted of it."""
+
+
+class _Recipe(Run):
+    """A run that keeps what it was to fit and goes no further."""
+
+    def fit(self, build, batches, batch_size, *arguments, **options):
+        self.taken = build, batches(0), self.steps_per_epoch(batch_size)
+        raise _Taken
+
+
+def recipe(family, images):
+    """Returns `(build, batches, steps_per_epoch)` as the family's recipe passes them to `Run.fit`."""
+    none = datasets.Split(np.zeros((0, datasets.PIXELS), np.uint8), np.zeros(0, np.int64))
+    data = datasets.Dataset("mnist", datasets.Split(images, np.zeros(len(images), np.int64)), none, none, False)
+    request = {"seed": 0, "deterministic": False}
+    run = _Recipe(pathlib.Path(), RECIPES[family.recipe], family.config, data, request, tensorboard=False)
+    with contextlib.suppress(_Taken):
+        EXPERIMENTS[family.recipe](run)
+    return run.taken
+
+
+class Trainer:
+    """Trains a family as `tfgen run` does, whole epochs at a time.
+
+    Args:
+        images: path of the training images, `(n, 784)` uint8.
+        precision: "float32" or "mixed_bfloat16".
+        family, **size: see `families.sized`.
+    """
+
+    def __init__(self, images, family, precision="float32", **size):
+        self.family = sized(family, **size)
+        keras.config.set_dtype_policy(precision)
+        build, self.batches, self.steps_per_epoch = recipe(self.family, load_images(images, self.family))
+        self.model = build()
+        self.description = {
+            "unit": self.steps_per_epoch,
+            "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        }
+
+    def train(self, steps):
+        """Takes `steps` training steps, whole epochs; returns how many images that were."""
+        epochs = steps // self.steps_per_epoch
+        self.model.fit(self.batches, epochs=epochs, steps_per_epoch=self.steps_per_epoch, shuffle=False, verbose=0)
+        return epochs * self.steps_per_epoch * self.family.config.batch_size
+
+    def breakdown(self):
+        """Returns seconds a training step: whole, and those of its parts, each measured alone.
+
+        "input" is the stream of batches, which training reads ahead of; "compute" a compiled loop of steps over one
+        batch with the cheapest update that needs every gradient (plain gradient descent); "update" what that loop takes
+        more with the recipe's optimizer; "rest", Python and what else `fit` does, is the whole without these, below 0
+        where the input was prepared beside the computation.
+        """
+        whole = _seconds(lambda: self.train(self.steps_per_epoch)) / self.steps_per_epoch
+        element = next(iter(self.batches))
+        # An element may hold the batches of several steps.
+        held = int(np.prod(tf.nest.flatten(element)[0].shape)) // datasets.PIXELS // self.family.config.batch_size
+        calls = max(1, min(self.steps_per_epoch, 100) // held)
+        stream = self.batches.take(calls)
+        read = _seconds(lambda: stream.reduce(0.0, lambda total, x: total + _first(x))) / (calls * held)
+        with_update = _seconds(_loop(self.model, element, calls)) / (calls * held)
+        _descend(self.model)
+        compute = _seconds(_loop(self.model, element, calls)) / (calls * held)
+        update = with_update - compute
+        return {"whole": whole, "input": read, "compute": compute, "update": update, "rest": whole - read - with_update}
+
+
+def _seconds(function):
+    """Returns the fewer of two calls' seconds, after one that is not counted."""
+    function()
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def _first(element):
+    """Returns the first pixel of an element of the stream."""
+    return tf.reshape(tf.nest.flatten(element)[0], [-1])[0]
+
+
+def _loop(model, element, calls):
+    """Returns a function that trains so many times on one element of the stream, in one compiled call."""
+
+    @tf.function(jit_compile=True)
+    def loop():
+        for _ in tf.range(calls):
+            model.train_step(element)
+
+    return loop
+
+
+def _descend(model):
+    """Compiles the model anew with plain gradient descent, so slow that nothing moves."""
+    optimizers = [keras.optimizers.SGD(1e-30) for _ in range(2 if isinstance(model, GAN) else 1)]
+    model.compile(*optimizers, **({} if model.loss is None else {"loss": model.loss}))

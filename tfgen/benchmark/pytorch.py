@@ -1,0 +1,155 @@
+"""The same training and the same answers in PyTorch, eager."""
+
+import time
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from tfgen.benchmark.families import load_images, sized
+
+ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "linear": torch.nn.Identity}
+
+
+def network(layers):
+    """Returns a `Sequential`, its weights drawn as Keras draws them."""
+    modules = []
+    for rows, columns, activation in layers:
+        linear = torch.nn.Linear(rows, columns)
+        torch.nn.init.xavier_uniform_(linear.weight)
+        torch.nn.init.zeros_(linear.bias)
+        modules += [linear, ACTIVATIONS[activation]()]
+    return torch.nn.Sequential(*modules)
+
+
+class Trainer:
+    """Trains a family; see `ours.Trainer`.
+
+    By hand: the set is a tensor in memory and a batch the rows that a slice of a permutation names; a backward pass
+    computes the gradients of the weights that are updated and no others.
+
+    With the DataLoader: as eriklindernoren/PyTorch-GAN (implementations/gan/gan.py) and pytorch/examples (vae/main.py)
+    train on a CPU. `DataLoader(MNIST(...), batch_size, shuffle=True)`, no workers, each image with its label made a
+    float tensor when it is asked for, here without the PIL image in between; `backward()` with all its gradients; and
+    the losses read after each batch.
+
+    Args:
+        fused: whether Adam is `Adam(fused=True)`.
+        data_loader: whether batches come from a DataLoader.
+    """
+
+    def __init__(self, images, family, fused=False, data_loader=False, **size):
+        self.family = sized(family, **size)
+        self.data_loader = data_loader
+        self.networks = {name: network(layers) for name, layers in self.family.networks.items()}
+        self.updates = []
+        for names, loss in LOSSES[self.family.model].items():
+            weights = [weight for name in names for weight in self.networks[name].parameters()]
+            # Adam's defaults but for epsilon, which is Keras's.
+            self.updates.append((loss, weights, torch.optim.Adam(weights, lr=1e-3, eps=1e-7, fused=fused)))
+        images = load_images(images, self.family)
+        batch_size = self.family.config.batch_size
+        if data_loader:
+            self.loader = torch.utils.data.DataLoader(_Images(images), batch_size=batch_size, shuffle=True)
+        else:
+            self.images = torch.from_numpy(images).to(torch.float32) / 255
+        self.batches = self._batches()
+        self.description = {"unit": 20, "threads": torch.get_num_threads()}
+
+    def _batches(self):
+        while True:
+            for x in self._epoch():
+                yield torch.bernoulli(x) if self.family.model == "vae" else x
+
+    def _epoch(self):
+        if self.data_loader:
+            for x, _ in self.loader:
+                yield x.view(len(x), -1)
+            return
+        batch_size = self.family.config.batch_size
+        order = torch.randperm(len(self.images))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            yield self.images[order[start : start + batch_size]]
+
+    def _noise(self, n):
+        if self.family.noise is None:
+            return None
+        kind, dimension = self.family.noise
+        return 2 * torch.rand(n, dimension) - 1 if kind == "uniform" else torch.randn(n, dimension)
+
+    def train(self, steps):
+        """Takes `steps` training steps; returns how many images that were."""
+        images = 0
+        for _ in range(steps):
+            x = next(self.batches)
+            images += len(x)
+            for loss_of, weights, optimizer in self.updates:
+                optimizer.zero_grad()
+                loss = loss_of(self.networks, x, self._noise(len(x)))
+                if self.data_loader:
+                    loss.backward()
+                    loss.item()
+                else:
+                    loss.backward(inputs=weights)
+                optimizer.step()
+        return images
+
+
+class _Images(torch.utils.data.Dataset):
+    def __init__(self, images):
+        self.images = images.reshape(-1, 28, 28)
+        self.labels = [0] * len(images)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return torch.from_numpy(self.images[i]).view(1, 28, 28).to(torch.float32).div(255), self.labels[i]
+
+
+def _discriminator_loss(networks, x, z):
+    with torch.no_grad():
+        fake = networks["generator"](z)
+    return softplus(-networks["discriminator"](x)).mean() + softplus(networks["discriminator"](fake)).mean()
+
+
+def _generator_loss(networks, x, z):
+    return softplus(-networks["discriminator"](networks["generator"](z))).mean()
+
+
+def _negative_elbo(networks, x, epsilon):
+    hidden = networks["encoder"](x)
+    z_mean, z_log_var = networks["z_mean"](hidden), networks["z_log_var"](hidden)
+    logits = networks["decoder"](z_mean + torch.exp(0.5 * z_log_var) * epsilon)
+    kl = -0.5 * torch.sum(1 + z_log_var - z_mean.square() - z_log_var.exp())
+    return (binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl) / len(x)
+
+
+def _squared_error(networks, x, noise):
+    return (x - networks["decoder"](networks["encoder"](x))).square().sum(dim=1).mean()
+
+
+# Model -> the networks that an update changes -> its loss; the updates in their order.
+LOSSES = {
+    "gan": {("discriminator",): _discriminator_loss, ("generator",): _generator_loss},
+    "vae": {("encoder", "z_mean", "z_log_var", "decoder"): _negative_elbo},
+    "autoencoder": {("encoder", "decoder"): _squared_error},
+}
+
+
+class Inference:
+    """Answers as `inference.Keras` does, eagerly and without recording gradients."""
+
+    def __init__(self, layers):
+        self.network = network(layers)
+        self.description = {"threads": torch.get_num_threads()}
+
+    def run(self, batch, calls):
+        """Returns the seconds of each call on a batch."""
+        x = torch.rand(batch, self.network[0].in_features)
+        seconds = []
+        with torch.no_grad():
+            for _ in range(calls):
+                started = time.perf_counter()
+                self.network(x).numpy()
+                seconds.append(time.perf_counter() - started)
+        return seconds

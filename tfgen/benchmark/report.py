@@ -1,0 +1,104 @@
+"""The benchmark's results as Markdown tables and as a picture."""
+
+import statistics
+
+from tfgen import figures
+
+MIB = 2**20
+
+
+def tables(results):
+    """Returns the Markdown of what was measured."""
+    parts = []
+    for name, family in results.get("training", {}).items():
+        parts.append(f"### Training: {name}\n\n{_training(family)}")
+    if "scaling" in results:
+        rows = [
+            [dimension.replace("_", " "), f"{entry['value']:,}", f"{entry['images_per_second']:,.0f}", _mib(entry)]
+            for dimension, entries in results["scaling"].items()
+            for entry in entries
+        ]
+        header = ["lecture GAN, varied", "value", "images/s", "peak memory, MiB"]
+        parts.append(f"### Training: growth\n\n{_table(header, rows)}")
+    if "inference" in results:
+        parts.append(f"### Inference\n\n{_inference(results['inference'])}")
+    if "evaluation" in results:
+        parts.append(f"### Evaluation\n\n{_evaluation(results['evaluation'])}")
+    return "\n\n".join(parts)
+
+
+def _training(family):
+    ours = list(family["ratios"])
+    header = ["variant", "images/s", *(f"{name} is faster by" for name in ours)]
+    header += ["GFLOP/s", "compiling, s", "to the first step, s", "peak memory, MiB"]
+    rows = []
+    for name, result in family["variants"].items():
+        ratios = [_ratio(family["ratios"][reference].get(name)) for reference in ours]
+        rates = [f"{statistics.median(result['images_per_second']):,.0f}", *ratios, f"{result['gflops']:.0f}"]
+        start = [f"{result[key]:.1f}" for key in ("compile_seconds", "first_step_seconds")]
+        rows.append([name, *rates, *start, _mib(result)])
+    lines = [_table(header, rows), ""]
+    for name in ours:
+        products = name.replace("tfgen", "products")
+        if products in family["ratios"][name]:
+            share = 100 * family["ratios"][name][products]["median"]
+            lines.append(f"{name}: {share:.0f} % of the rate of the matrix products alone.")
+        parts = family["variants"][name]["breakdown"]
+        rest = ", ".join(f"{part} {1000 * parts[part]:.2f}" for part in ("input", "compute", "update", "rest"))
+        lines.append(f"{name}: a step of {1000 * parts['whole']:.2f} ms: {rest} ms.")
+    return "\n".join(lines)
+
+
+def _inference(inference):
+    rows = []
+    for signature, batches in inference["signatures"].items():
+        for batch, ways in batches.items():
+            for way, result in ways.items():
+                milliseconds = f"{statistics.median(result['milliseconds']):.3f}"
+                rate = f"{result['images_per_second']:,.0f}"
+                rows.append([signature, batch, way, milliseconds, rate, _ratio(result["ratio"])])
+    table = _table(["signature", "batch", "way", "ms a call", "images/s", "times the C++ runtime's"], rows)
+    one = inference["signatures"]["generate"]["1"]
+    served, products = (statistics.median(one[way]["milliseconds"]) for way in ("C++ runtime", "products"))
+    limit = f"twice its matrix products and 0.2 ms are {2 * products + 0.2:.3f} ms"
+    sampling = f"`tfgen sample --num {inference['sampled']}`: {inference['sample_seconds']:.1f} s in all."
+    return f"{table}\n\nOne image of `generate` takes {served:.3f} ms; {limit}.\n\n{sampling}"
+
+
+def _evaluation(evaluation):
+    rows = []
+    for name, result in evaluation.items():
+        for way in ("tfgen", "numpy"):
+            measured, ratio = result[way], f"{result['ratio']:.1f}" if way == "tfgen" else ""
+            counts = [f"{measured['num_images']:,}", f"{result['num_samples']:,}"]
+            speed = [f"{measured['seconds']:.1f}", f"{measured['images_per_second']:,.1f}"]
+            rows.append([name, way, *counts, *speed, _mib(measured), ratio])
+    header = ["evaluation", "by", "images", "samples", "seconds", "images/s", "peak memory, MiB", "times NumPy's rate"]
+    return _table(header, rows)
+
+
+def _table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _ratio(summary):
+    return f"{summary['median']:.2f} ({summary['min']:.2f} to {summary['max']:.2f})" if summary else ""
+
+
+def _mib(result):
+    return f"{result['peak_memory'] / MIB:,.0f}"
+
+
+def figure(training):
+    """Returns the picture of the median ratios: how many times as fast as each peer tfgen trains each family."""
+    groups = {
+        f"{family}\n{ours}": {
+            other: ratio["median"] for other, ratio in ratios.items() if not other.startswith(("tfgen", "products"))
+        }
+        for family, result in training.items()
+        for ours, ratios in result["ratios"].items()
+    }
+    return figures.grouped_bars(
+        groups, "Training: images per second over the peer's", "times as fast (median of rounds)"
+    )

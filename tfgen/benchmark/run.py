@@ -1,0 +1,74 @@
+"""Measures the chosen sections and writes `benchmark.json`, `benchmark.md` and `benchmark.png`."""
+
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+
+from tfgen import figures
+from tfgen.benchmark import evaluation, inference, report, training
+from tfgen.benchmark.worker import Worker
+from tfgen.files import write_atomically
+
+SAMPLED = 60_000
+BUSY = 0.5  # Load average of the last minute.
+QUICK = {"rounds": 1, "seconds": 0.05}
+
+
+def run(sections, families, rounds, seconds, full, quick, data_dir, output_dir):
+    """Returns the contents of `benchmark.json`.
+
+    Args:
+        sections: of `checks.BENCHMARKS`.
+        families: keys of `FAMILIES`.
+        rounds: how often each variant is measured.
+        seconds: how long about each time.
+        full: whether the importance-sampled likelihood is computed of all 10,000 test images, not of 500.
+        quick: whether everything is as small as it can be, whatever `rounds` and `seconds`: to see that it works.
+        data_dir: see `datasets.load`.
+        output_dir: where the files are written.
+    """
+    if quick:
+        rounds, seconds = QUICK["rounds"], QUICK["seconds"]
+    load, _, _ = os.getloadavg()
+    results = {"rounds": rounds, "seconds": seconds, "load_before": load}
+    with tempfile.TemporaryDirectory() as directory:
+        images = pathlib.Path(directory) / "images.npy"
+        with Worker(".data:Images", data_dir=data_dir, path=str(images)) as worker:
+            results |= worker.description
+        print(f"training images: {results['data']}; {os.cpu_count()} CPU cores", flush=True)
+        if not training.has_torch() and {"training", "inference"} & set(sections):
+            print("PyTorch is not installed, so its variants are left out: pip install 'tfgen[benchmark]'", flush=True)
+        if load > BUSY:
+            print(f"*** Other programs are at work (load {load:.1f}): no ratio is worth much. ***", flush=True)
+        if "training" in sections:
+            results["training"] = {}
+            for family in families:
+                # Of a small set an epoch still has 100 steps.
+                size = {"num_images": 1000} if quick else {}
+                print(f"training {family} ...", flush=True)
+                measured = training.measure(family, images, rounds, seconds, training.variants(family), size)
+                results["training"][family] = measured
+                for variant, result in measured["variants"].items():
+                    print(f"  {variant}: {statistics.median(result['images_per_second']):,.0f} images/s", flush=True)
+        if "scaling" in sections:
+            print("training at other sizes ...", flush=True)
+            scales = {"batch_size": (64,)} if quick else training.SCALES
+            results["scaling"] = training.scaling(images, seconds, scales)
+        if "inference" in sections:
+            print("inference ...", flush=True)
+            # Calls are short: a fraction of the time gives thousands of them.
+            signatures = inference.measure(directory, rounds, seconds / 5)
+            sampled = 100 if quick else SAMPLED
+            sample_seconds = inference.sample(pathlib.Path(directory) / "generate", directory, sampled)
+            results["inference"] = {"signatures": signatures, "sampled": sampled, "sample_seconds": sample_seconds}
+        if "evaluation" in sections:
+            print("evaluation ...", flush=True)
+            results["evaluation"] = evaluation.measure(images, 10_000 if full else 500, quick)
+    output_dir = pathlib.Path(output_dir)
+    write_atomically(output_dir / "benchmark.json", json.dumps(results, indent=1, allow_nan=False).encode())
+    write_atomically(output_dir / "benchmark.md", f"{report.tables(results)}\n".encode())
+    if "training" in results:
+        write_atomically(output_dir / "benchmark.png", figures.png(report.figure(results["training"])))
+    return results

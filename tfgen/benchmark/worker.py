@@ -1,0 +1,117 @@
+"""A process for one variant: it does what it is asked, times it, and sleeps until it is asked again."""
+
+import importlib
+import json
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+from tfgen.errors import InputError, RunError
+
+
+class Worker:
+    """The parent's side: starts the process and passes requests on.
+
+    Args:
+        subject: "module:class", a module of this package with a dot before it; the process makes one object of the
+            class, with the arguments.
+        **arguments: what JSON can hold.
+
+    Attributes:
+        seconds: from the start of the process until the object stood, imports included.
+        description: what the class says of the object.
+        peak_memory: bytes, the greatest resident size so far.
+    """
+
+    def __init__(self, subject, **arguments):
+        started = time.perf_counter()
+        self.subject = subject
+        self.stderr = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tfgen.benchmark.worker", subject],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            text=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
+        )
+        try:
+            self.description, _ = self.call("describe", **arguments)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.seconds = time.perf_counter() - started
+
+    def call(self, method, **arguments):
+        """Returns `(result, seconds)` of a method; raises what the process reports, or `RunError` if it died."""
+        try:
+            self.process.stdin.write(json.dumps([method, arguments]) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.stderr.seek(0)
+            last = self.stderr.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            raise RunError(
+                f"the process of {self.subject} ended in {method} with code {self.process.wait()}: {last[0]}"
+            )
+        answer = json.loads(answer)
+        if "error" in answer:
+            kind = InputError if answer["wrong_use"] else RunError
+            raise kind(answer["error"] if answer["wrong_use"] else f"{self.subject}, {method}: {answer['error']}")
+        self.peak_memory = answer["peak_memory"]
+        return answer["result"], answer["seconds"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.stderr.close()
+
+
+def main(subject):
+    """The process's side: answers requests from standard input until it ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What a library prints is no answer.
+    module, name = subject.split(":")
+    target = None
+    for line in sys.stdin:
+        method, arguments = json.loads(line)
+        try:
+            started = time.perf_counter()
+            if method == "describe":
+                target = getattr(importlib.import_module(module, "tfgen.benchmark"), name)(**arguments)
+                result = target.description
+            else:
+                result = getattr(target, method)(**arguments)
+            answer = {"result": result, "seconds": time.perf_counter() - started, "peak_memory": peak_memory()}
+        except Exception as error:  # It is the parent's, which raises it.
+            traceback.print_exc()
+            message = " ".join(f"{type(error).__name__}: {error}".split())[:600]
+            wrong_use = isinstance(error, InputError)
+            answer = {"error": str(error) if wrong_use else message, "wrong_use": wrong_use}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def peak_memory():
+    """Returns the greatest resident size of this process so far, in bytes."""
+    if sys.platform == "linux":
+        # What getrusage says there may be the parent's, taken over when it started the process.
+        status = pathlib.Path("/proc/self/status").read_text()
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # In bytes on macOS.
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

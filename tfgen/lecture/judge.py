@@ -1,0 +1,137 @@
+"""How good generated digits are, by the verdicts and the features of a classifier trained on true ones."""
+
+import hashlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgen import corruption, datasets, figures
+from tfgen.distributions import Draw, stateless_seed
+from tfgen.evaluation.coverage import class_shares, classifier_score
+from tfgen.evaluation.frechet import frechet_distance
+from tfgen.evaluation.manifold import precision_and_recall
+from tfgen.evaluation.parzen import parzen_log_likelihood
+from tfgen.models import classifier
+
+
+def digit_classifier(run):
+    """A1, supervised: trains the classifier that judges generated images, on training images moved at random."""
+    config, data = run.config, run.data
+    steps = run.steps_per_epoch(config.batch_size)
+
+    def make(dtype):
+        return classifier.convolutional_classifier(config.filters, config.units, dtype=dtype)
+
+    def build():
+        model = make(config.precision)
+        model.compile(
+            run.adam(config.learning_rate, config.epochs * steps),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            # XLA's convolutions on a CPU take twice as long.
+            **{**run.compile_options(config.batch_size), "jit_compile": False},
+        )
+        return model
+
+    def batches(first_step):
+        stream = datasets.training_batches(
+            data.train.images, config.batch_size, run.seed, labels=data.train.labels, first_step=first_step
+        )
+
+        def shift(step, batch):
+            images, labels = batch
+            return corruption.random_shift(images, config.shift, stateless_seed(run.seed, Draw.SHIFT, step)), labels
+
+        numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+        return tf.data.Dataset.zip(numbers, stream).map(shift).prefetch(tf.data.AUTOTUNE)
+
+    validation = (datasets.scale(data.validation.images).numpy(), data.validation.labels)
+    trained, history = run.fit(build, batches, config.batch_size, validation)
+    model = make("float32")
+    model.set_weights(trained.get_weights())
+
+    test = datasets.scale(data.test.images).numpy()
+    logits = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
+    wrong = np.argmax(logits, axis=1) != data.test.labels
+    run.metric("test_error", wrong.mean(), "share misclassified", "test", len(test))
+    panels = [
+        ("Cross-entropy", "nats per image", ["loss", "val_loss"]),
+        ("Accuracy", "share of images", ["accuracy", "val_accuracy"]),
+    ]
+    run.figure("training", figures.curves(history, panels))
+    title = f"Test images that the classifier gets wrong: the first of {wrong.sum()} of {len(test):,}"
+    run.figure("mistakes", figures.image_grid(test[wrong][:40], 10, title))
+    run.export(classifier.endpoints(model, ("features", "features", "features")))
+
+
+class Judge:
+    """The exported classifier of a finished run of `digit-classifier`.
+
+    Attributes:
+        sha256: of the file of its weights, which names it.
+    """
+
+    CHUNK = 1000
+
+    def __init__(self, directory):
+        self.model = tf.saved_model.load(str(directory / "saved_model"))
+        (weights,) = (directory / "saved_model" / "variables").glob("variables.data-*")
+        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+
+    def _in_chunks(self, signature, output, images):
+        function = self.model.signatures[signature]
+        chunks = (images[i : i + self.CHUNK] for i in range(0, len(images), self.CHUNK))
+        return np.concatenate([function(image=tf.constant(chunk, tf.float32))[output].numpy() for chunk in chunks])
+
+    def logits(self, images):
+        """Returns `(n, 10)` float32 logits of images `(n, 784)` in [0, 1]."""
+        return self._in_chunks("classify", "logits", images)
+
+    def probabilities(self, images):
+        """Returns `(n, 10)` float32 p(y|x) of images `(n, 784)` in [0, 1]."""
+        return self._in_chunks("classify", "probabilities", images)
+
+    def features(self, images):
+        """Returns the last hidden layer, `(n, units)` float32, of images `(n, 784)` in [0, 1]."""
+        return self._in_chunks("features", "features", images)
+
+
+def record_parzen(run, name, points):
+    """Records the Parzen log-likelihood of the test images under points; sigma is the best for validation images."""
+    # As many validation images as the authors' code takes.
+    validation, test = (
+        datasets.scale(images).numpy() for images in (run.data.validation.images[:1000], run.data.test.images)
+    )
+    result = parzen_log_likelihood(points, validation, test)
+    edge = ", at the edge of the grid" if result.at_edge else ""
+    unit = f"nats per image, {len(points):,} points, sigma {result.sigma:.3f}{edge}"
+    run.metric(name, result.log_likelihood, unit, "test", len(test), standard_error=result.standard_error)
+
+
+def measure_samples(run, samples):
+    """Records every measure of generated images; returns the share of each digit among them, `(10,)`.
+
+    The Frechet distance, precision and recall compare as many samples as there are test images with these; training
+    images in the samples' place give what a perfect generator would get.
+    """
+    judge = Judge(run.needed("digit-classifier"))
+    record_parzen(run, "parzen_log_likelihood", samples)
+
+    test = datasets.scale(run.data.test.images).numpy()
+    n = min(len(samples), len(test))
+    train = datasets.scale(run.data.train.images[:n]).numpy()
+    judged, real, true = (judge.features(images[:n]) for images in (samples, test, train))
+    against = f"generated, against {n:,} test images"
+    unit = f"squared distance of features, classifier {judge.sha256[:8]}"
+    run.metric("frechet_distance", frechet_distance(judged, real), unit, against, n)
+    run.metric("frechet_distance__train_images", frechet_distance(true, real), unit, "train, against test", n)
+    precision, recall = precision_and_recall(judged, real)
+    run.metric("sample_precision", precision, "share of samples among the test images' 3-nearest balls", against, n)
+    run.metric("sample_recall", recall, "share of test images among the samples' 3-nearest balls", against, n)
+
+    probabilities = judge.probabilities(samples)
+    run.metric("classifier_score", classifier_score(probabilities), "1 to 10", "generated", len(samples))
+    shares = class_shares(probabilities)
+    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", len(samples))
+    return shares
