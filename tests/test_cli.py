@@ -186,7 +186,7 @@ BAD_REQUESTS = {
     "publish file": ["'file'", "no run", "runs/vae"],
     "publish unfinished/vae": ["unfinished/vae", "no results.json", "--resume"],
     "publish incomplete/vae": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
-    "publish results/vae": ["results/vae/results.json", "'config'", "run vae anew"],
+    "publish results/vae": ["results/vae/results.json", "'deterministic'", "run vae anew"],
     "serve --models missing": ["'missing'", "no directory", "tfgen publish"],
     "serve --models empty": ["empty", "no published model", "tfgen publish"],
     "query": ["MODEL", "--help"],

@@ -28,9 +28,8 @@ def check_run(run_dir):
         raise InputError(
             f"{run_dir} is a run of {results['recipe']!r}, which is no recipe; those are {', '.join(RECIPES)}"
         )
-    missing = [key for key in ("config", "deterministic") if key not in results]
-    if missing:
-        raise InputError(f"{run_dir / 'results.json'} lacks {missing[0]!r}; run {results['recipe']} anew")
+    if "deterministic" not in results:
+        raise InputError(f"{run_dir / 'results.json'} lacks 'deterministic'; run {results['recipe']} anew")
     if not (run_dir / "saved_model" / "saved_model.pb").is_file():
         raise InputError(f"{run_dir} has no saved_model/saved_model.pb; run {results['recipe']} anew")
     return results
