@@ -96,7 +96,11 @@ class Client:
         try:
             return call(*key, *arguments)
         except ModelNotFoundError:
-            states = [f"version {status['version']} is {status['state']}" for status in self._api.status(*key)]
+            states = [
+                f"version {status['version']} is {status['state']}"
+                + (f" ({status['error']})" if status["error"] else "")
+                for status in self._api.status(*key)
+            ]
             raise NotAvailableError(f"{key[0]} is not available: {', '.join(states)}; try again later") from None
 
 

@@ -52,9 +52,9 @@ def check_publish(run_dir, to):
 def publish(run_dir, to="saved_models"):
     """Publishes a finished run's SavedModel as the next version of the model named like its recipe.
 
-    The version is written beside its final place, checked, tried on its warm-up records and then renamed: a server,
-    or a publisher that is killed, never leaves or sees a part of it. No version is ever overwritten. The model's
-    card, `results.json` and `models.config` are then written anew.
+    The version is written beside its final place, checked, tried on its warm-up records and then renamed: a server
+    never sees a part of it. No version is ever overwritten. The model's card, `results.json` and `models.config` are
+    then written anew. What a killed publisher leaves is named `.tmp-*`, which no server reads and anyone may delete.
 
     Args:
         run_dir: directory of a finished run.

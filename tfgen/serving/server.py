@@ -170,15 +170,17 @@ def _stop(process, stop):
     """Stops the server; a second Ctrl-C does not keep it from that."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    if stop:
-        subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    else:
-        process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    # Twice: docker may only just be making the container that it is told to remove.
+    for _ in range(2):
+        if stop:
+            subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        else:
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+            return
+    process.kill()
+    process.wait()
 
 
 def _wait_until_available(client, models, process, log, timeout):
