@@ -138,7 +138,7 @@ def _runner(all_interfaces):
                 if subprocess.run(["docker", "pull", IMAGE], check=False).returncode != 0:
                     raise RunError(f"docker could not fetch {IMAGE}; see above, and try docker pull {IMAGE}")
             return "docker"
-        trouble = f"docker does not run ({answer.stderr.strip().splitlines()[-1]})"
+        trouble = f"docker does not run ({' '.join(answer.stderr.split())[-200:]})"
     if binary:
         raise InputError(
             f"{BINARY} always listens on all network interfaces: add --all-interfaces where a firewall keeps others "
