@@ -213,10 +213,18 @@ def test_publishing_again_adds_a_version_and_leaves_the_first_one_untouched(expo
 
 
 def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path):
-    changed = {"dataset": "digits", "comparable": False, "config": {"epochs": 2}, "deterministic": True}
+    changed = {
+        "dataset": "digits",
+        "comparable": False,
+        "config": {"epochs": 2, "precision": "other"},
+        "deterministic": True,
+    }
     publish(finished_run(tmp_path / "run", exported["gan"][1], **changed), tmp_path / "models")
     text = (tmp_path / "models" / "gan" / "README.md").read_text()
-    assert "$ tfgen run gan --preset quick --dataset digits --seed 3 --epochs 2 --deterministic\n" in text
+    assert (
+        "$ tfgen run gan --preset quick --dataset digits --seed 3 --epochs 2 --precision other --deterministic\n"
+        in text
+    )
     assert "| `some_metric` | share | test, 10,000 | not comparable | 0.25 |" in text
     assert "`seed` int64 (batch): " in text and "`image` float32 (batch, 784) in [0, 1]: pixels" in text
     assert "not comparable to published ones" in text

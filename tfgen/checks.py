@@ -21,7 +21,7 @@ def check_data(dataset, data_dir):
         raise InputError(f"the data directory {str(directory)!r} is no directory that can be read; name another")
 
 
-def check_run(names, preset, output_dir, seed, epochs, resume):
+def check_run(names, preset, output_dir, seed, epochs, precision, resume):
     """Raises `InputError` for a request that cannot be run, before anything is loaded or written."""
     for name in names:
         if name not in recipes.RECIPES:
@@ -32,6 +32,14 @@ def check_run(names, preset, output_dir, seed, epochs, resume):
         presets = recipes.RECIPES[name].presets
         if preset not in presets:
             raise InputError(f"{name} has no preset {preset!r}; choose one of {', '.join(presets)} with --preset")
+    if precision not in (None, *recipes.PRECISIONS):
+        raise InputError(f"unknown precision {precision!r}; choose one of {', '.join(recipes.PRECISIONS)}")
+    for name in names if precision else ():
+        if not hasattr(recipes.RECIPES[name].presets[preset], "precision"):
+            with_one = [
+                name for name, recipe in recipes.RECIPES.items() if hasattr(recipe.presets["smoke"], "precision")
+            ]
+            raise InputError(f"{name} trains in float32 only; --precision is for {', '.join(with_one)}")
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs must be at least 1, got {epochs}")
     if not 0 <= seed < 2**31:

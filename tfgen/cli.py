@@ -48,6 +48,9 @@ def _parser():
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
+    command.add_argument(
+        "--precision", help=f"of the training: {' or '.join(recipes.PRECISIONS)}, where there is a choice"
+    )
     command.add_argument("--resume", action="store_true", help="go on with unfinished runs, keep those finished")
     command.add_argument("--deterministic", action="store_true", help="deterministic kernels only; slower")
     command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (extra 'tensorboard')")
@@ -219,13 +222,13 @@ def _run(args):
         names = [name for name in names if name not in without]
         if without:
             print(f"not run, having no preset {args.preset}: {', '.join(without)}", flush=True)
-    checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.resume)
+    checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.precision, args.resume)
     checks.check_data(args.dataset, args.data_dir)
     _load_tensorflow(args)
     from tfgen import datasets, experiment, report
 
     data = datasets.load(args.dataset, args.data_dir)
-    names_of_options = ("preset", "output_dir", "seed", "epochs", "resume", "deterministic")
+    names_of_options = ("preset", "output_dir", "seed", "epochs", "precision", "resume", "deterministic")
     options = {name: getattr(args, name) for name in names_of_options}
     for name in names:  # All of them before the first is trained.
         experiment.check_request(name, data, **options)

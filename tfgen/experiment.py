@@ -62,6 +62,7 @@ def run(
     output_dir="runs",
     seed=0,
     epochs=None,
+    precision=None,
     resume=False,
     deterministic=False,
     tensorboard=False,
@@ -77,6 +78,7 @@ def run(
         output_dir: directory of runs; made if missing.
         seed: int >= 0: initial weights, order of the data and all noise are functions of it.
         epochs: instead of the recipe's, or None.
+        precision: "float32" or "mixed_bfloat16" instead of the recipe's, where it has one, or None.
         resume: go on from the last checkpoint; a run that is already finished is left as it is.
         deterministic: let TensorFlow use deterministic kernels only, and no XLA. It stays so in this process.
         tensorboard: log to `<output_dir>/<name>/tensorboard/` as well.
@@ -88,7 +90,7 @@ def run(
         InputError: for a request that cannot be run, or that would discard an unfinished run.
         RunError: if training diverges.
     """
-    config, request = check_request(name, data, preset, output_dir, seed, epochs, resume, deterministic)
+    config, request = check_request(name, data, preset, output_dir, seed, epochs, precision, resume, deterministic)
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
     directory = pathlib.Path(output_dir) / name
@@ -119,16 +121,18 @@ def _provide(needed, data, preset, output_dir, name):
         run(needed, data, preset, output_dir, resume=True)
 
 
-def check_request(name, data, preset, output_dir, seed, epochs, resume, deterministic):
+def check_request(name, data, preset, output_dir, seed, epochs, precision, resume, deterministic):
     """Returns `(configuration, what request.json is to hold)`; see `run`.
 
     Raises:
         InputError: if the request cannot be run, or is to resume what another one has begun.
     """
-    check_run([name], preset, output_dir, seed, epochs, resume)
+    check_run([name], preset, output_dir, seed, epochs, precision, resume)
     config = RECIPES[name].presets[preset]
     if epochs is not None:
         config = dataclasses.replace(config, epochs=epochs)
+    if precision is not None:
+        config = dataclasses.replace(config, precision=precision)
     request = {
         "tfgen": tfgen.__version__,
         "recipe": name,
@@ -308,15 +312,17 @@ class Run:
         """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches."""
         return max(len(self.data.train) // batch_size, 100)
 
-    def compile_options(self, batch_size):
+    def compile_options(self, batch_size, precision="float32"):
         """Returns what every model is compiled with: XLA, and an epoch in ten TensorFlow calls at most.
 
         Between two calls Python moves the progress bar and answers Ctrl-C. Their number divides the epoch's steps:
-        Keras would take the last call's surplus from the next epoch.
+        Keras would take the last call's surplus from the next epoch. Without XLA where products are to be of bfloat16:
+        on a CPU it does not use the units that are made for them.
         """
         steps = self.steps_per_epoch(batch_size)
         calls = max(calls for calls in range(1, 11) if steps % calls == 0)
-        return {"jit_compile": self.jit_compile, "steps_per_execution": steps // calls}
+        jit_compile = self.jit_compile and precision == "float32"
+        return {"jit_compile": jit_compile, "steps_per_execution": steps // calls}
 
     @staticmethod
     def adam(learning_rate, steps, epsilon=1e-7):

@@ -5,6 +5,7 @@ import dataclasses
 TFDS_NAMES = ("mnist", "fashion_mnist", "kmnist")
 DATASETS = ("auto", *TFDS_NAMES, "digits")
 PRESETS = ("smoke", "quick", "paper")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 LECTURE = {
     "A1": "Supervised, unsupervised, generative learning",
@@ -58,6 +59,7 @@ class StackedAutoencoder:
         pretraining_learning_rate: on the validation images 1e-3 suits a layer by itself better than 3e-3 (squared error
             1.73 and 5.44 after ten epochs on pixels), and the whole network ends about alike (1.15 and 1.13).
         dead_threshold: a unit of the code counts as near-dead below this share of the median standard deviation.
+        precision: Keras dtype policy of the training, one of `PRECISIONS`; evaluated and exported in float32.
     """
 
     epochs: int
@@ -70,6 +72,7 @@ class StackedAutoencoder:
     pretraining_share: float = 0.25
     pretraining_learning_rate: float = 1e-3
     dead_threshold: float = 0.01
+    precision: str = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,6 +248,7 @@ class GAN:
     discriminator_learning_rate: float = 5e-4
     learning_rate_decay: bool = True
     num_samples: int = 10_000
+    precision: str = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -352,6 +356,7 @@ class Autoencoder30D:
     code_activation: str = "linear"
     batch_size: int = 128
     learning_rate: float = 1e-3
+    precision: str = "mixed_bfloat16"
 
 
 @dataclasses.dataclass(frozen=True)

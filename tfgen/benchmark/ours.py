@@ -1,6 +1,7 @@
 """What `tfgen run` trains: its model, its compilation, its stream of batches, in Keras's `fit`."""
 
 import contextlib
+import dataclasses
 import pathlib
 import time
 
@@ -49,7 +50,9 @@ class Trainer:
 
     def __init__(self, images, family, precision="float32", **size):
         self.family = sized(family, **size)
-        keras.config.set_dtype_policy(precision)
+        if precision != "float32":
+            config = dataclasses.replace(self.family.config, precision=precision)
+            self.family = dataclasses.replace(self.family, config=config)
         build, self.batches, self.steps_per_epoch = recipe(self.family, load_images(images, self.family))
         self.model = build()
         self.description = {

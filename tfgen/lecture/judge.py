@@ -13,6 +13,7 @@ from tfgen.evaluation.frechet import frechet_distance
 from tfgen.evaluation.manifold import precision_and_recall
 from tfgen.evaluation.parzen import parzen_log_likelihood
 from tfgen.models import classifier
+from tfgen.models.networks import in_float32
 
 
 def digit_classifier(run):
@@ -29,8 +30,7 @@ def digit_classifier(run):
             run.adam(config.learning_rate, config.epochs * steps),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            # XLA's convolutions on a CPU take twice as long.
-            **{**run.compile_options(config.batch_size), "jit_compile": False},
+            **run.compile_options(config.batch_size, config.precision),
         )
         return model
 
@@ -48,8 +48,7 @@ def digit_classifier(run):
 
     validation = (datasets.scale(data.validation.images).numpy(), data.validation.labels)
     trained, history = run.fit(build, batches, config.batch_size, validation)
-    model = make("float32")
-    model.set_weights(trained.get_weights())
+    model = in_float32(make, trained)
 
     test = datasets.scale(data.test.images).numpy()
     logits = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)

@@ -14,6 +14,7 @@ from tfgen.evaluation.codes import code_shift, covariance_spectrum, near_dead_sh
 from tfgen.evaluation.knn import knn_error
 from tfgen.evaluation.pca import fit_pca, pca_squared_error
 from tfgen.models import autoencoder
+from tfgen.models.networks import in_float32
 
 SQUARED_ERROR = "squared error per image, sum over 784 pixels"
 
@@ -62,7 +63,10 @@ def stacked_autoencoder(run):
     A second network is trained layer by layer first: see `_pretrained`.
     """
     config, data = run.config, run.data
-    model, history = train_autoencoder(run, _stacked(config), config.learning_rate)
+    trained, history = train_autoencoder(
+        run, _stacked(config, config.precision), config.learning_rate, precision=config.precision
+    )
+    model = in_float32(functools.partial(autoencoder_of, config), trained)
 
     test = datasets.scale(data.test.images).numpy()
     reconstruction = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
@@ -104,15 +108,16 @@ def pretraining_epochs(epochs, share, layers):
     return each, max(1, epochs - layers * each)
 
 
-def _stacked(config):
-    """Returns the function that makes the configuration's stacked autoencoder, with random weights."""
-    return functools.partial(
-        autoencoder.stacked_autoencoder,
-        config.hidden_units,
-        datasets.PIXELS,
-        config.activation,
-        config.code_activation,
+def autoencoder_of(config, dtype=None):
+    """Returns the configuration's stacked autoencoder, with random weights, of a Keras dtype policy."""
+    return autoencoder.stacked_autoencoder(
+        config.hidden_units, datasets.PIXELS, config.activation, config.code_activation, dtype
     )
+
+
+def _stacked(config, dtype=None):
+    """Returns the function that makes the configuration's stacked autoencoder, with random weights."""
+    return functools.partial(autoencoder_of, config, dtype)
 
 
 def _describe_code(run, code, pca_code):
@@ -177,13 +182,19 @@ def _pretrained(run, test):
         histories.append(history)
 
     def make_stack():
-        model = _stacked(config)()
+        model = _stacked(config, config.precision)()
         autoencoder.stack(model, layers)
         return model
 
-    before = make_stack().predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
-    model, history = train_autoencoder(run, make_stack, config.learning_rate, "pretrained", epochs=together)
-    after = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
+    before = in_float32(functools.partial(autoencoder_of, config), make_stack()).predict(
+        test, batch_size=run.EVALUATION_BATCH, verbose=0
+    )
+    trained, history = train_autoencoder(
+        run, make_stack, config.learning_rate, "pretrained", epochs=together, precision=config.precision
+    )
+    after = in_float32(functools.partial(autoencoder_of, config), trained).predict(
+        test, batch_size=run.EVALUATION_BATCH, verbose=0
+    )
     stages = f"{len(layers)} layers of {each} epochs each"
     for name, reconstruction, epochs in (
         ("layerwise", before, stages),
@@ -332,7 +343,7 @@ def clustering_autoencoder(run):
     run.figure("training", figures.curves(validation_error, [panel]))
 
 
-def train_autoencoder(run, make, learning_rate, name=None, inputs=None, epochs=None):
+def train_autoencoder(run, make, learning_rate, name=None, inputs=None, epochs=None, precision="float32"):
     """Trains the autoencoder that `make` returns on the squared error of A4.
 
     Args:
@@ -342,6 +353,7 @@ def train_autoencoder(run, make, learning_rate, name=None, inputs=None, epochs=N
         name: as in `Run.fit`.
         inputs: `(batches, validation)` as in `Run.fit`, or None for the images as inputs and targets.
         epochs: as in `Run.fit`.
+        precision: the dtype policy of what `make` returns.
 
     Returns:
         `(model, history)`.
@@ -359,7 +371,7 @@ def train_autoencoder(run, make, learning_rate, name=None, inputs=None, epochs=N
     def build():
         model = make()
         steps = (epochs or config.epochs) * run.steps_per_epoch(config.batch_size)
-        options = run.compile_options(config.batch_size)
+        options = run.compile_options(config.batch_size, precision)
         model.compile(run.adam(learning_rate, steps), loss=losses.squared_error, **options)
         return model
 

@@ -1,5 +1,6 @@
 """Part D of the lecture: generative adversarial networks."""
 
+import functools
 import io
 
 import keras
@@ -15,6 +16,7 @@ from tfgen.files import write_atomically
 from tfgen.lecture.judge import Judge, measure_samples
 from tfgen.losses import discriminator_loss
 from tfgen.models.gan import GAN, GENERATOR_LOSSES
+from tfgen.models.networks import in_float32
 
 
 def gan(run):
@@ -26,9 +28,10 @@ def gan(run):
     def take_snapshot(model, epoch):
         if epoch in epochs:
             z = model.sample_noise((24, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE))
-            write_snapshot(snapshots, epoch, images=model.generator(z).numpy())
+            write_snapshot(snapshots, epoch, images=tf.cast(model.generator(z), tf.float32).numpy())
 
-    model, history = _train(run, config.noise, config.generator_loss, take_snapshot)
+    trained, history = _train(run, config.noise, config.generator_loss, take_snapshot, precision=config.precision)
+    model = in_float32(functools.partial(_make, run, config.noise, config.generator_loss), trained)
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
 
@@ -313,7 +316,7 @@ def _normal_histogram(edges, mean, std):
     return np.diff(cumulative)
 
 
-def _train(run, noise, generator_loss, on_epoch_end=None, name=None):
+def _train(run, noise, generator_loss, on_epoch_end=None, name=None, precision="float32"):
     """Returns the GAN trained on the images with the configuration's networks and rates, and its history."""
     config, data = run.config, run.data
     batch_size = config.batch_size * config.discriminator_steps
@@ -323,13 +326,18 @@ def _train(run, noise, generator_loss, on_epoch_end=None, name=None):
 
     validation = datasets.scale(data.validation.images).numpy()
     return run.fit(
-        lambda: _build(run, noise, generator_loss), batches, batch_size, (validation,), on_epoch_end, name=name
+        lambda: _build(run, noise, generator_loss, precision),
+        batches,
+        batch_size,
+        (validation,),
+        on_epoch_end,
+        name=name,
     )
 
 
-def _build(run, noise, generator_loss):
+def _make(run, noise, generator_loss, dtype):
     config = run.config
-    model = GAN(
+    return GAN(
         config.noise_dim,
         config.generator_units,
         config.discriminator_units,
@@ -338,11 +346,15 @@ def _build(run, noise, generator_loss):
         generator_loss,
         config.discriminator_steps,
         run.seed,
+        dtype=dtype,
     )
-    return _compile(run, model)
 
 
-def _compile(run, model):
+def _build(run, noise, generator_loss, precision="float32"):
+    return _compile(run, _make(run, noise, generator_loss, precision), precision)
+
+
+def _compile(run, model, precision="float32"):
     """Returns the GAN compiled with Adam for both networks, at the rates of the configuration."""
     config = run.config
     batch_size = config.batch_size * config.discriminator_steps
@@ -352,5 +364,5 @@ def _compile(run, model):
         # The discriminator takes k steps for the generator's one.
         total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
         rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
-    model.compile(*map(keras.optimizers.Adam, rates), **run.compile_options(batch_size))
+    model.compile(*map(keras.optimizers.Adam, rates), **run.compile_options(batch_size, precision))
     return model

@@ -1,5 +1,7 @@
 """Experiments whose numbers the papers published: the same networks and protocols, measured as the papers measured."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,11 +13,12 @@ from tfgen.evaluation.importance import importance_sampled_nll
 from tfgen.evaluation.parzen import kmeans_centres
 from tfgen.evaluation.pca import pca_squared_error
 from tfgen.lecture.judge import measure_samples, record_parzen
-from tfgen.lecture.part_a import SQUARED_ERROR, train_autoencoder
+from tfgen.lecture.part_a import SQUARED_ERROR, autoencoder_of, train_autoencoder
 from tfgen.lecture.part_b import draw_training, fit_vae, measure_elbo, prior_sample
 from tfgen.lecture.part_d import read_snapshots, snapshot_epochs, write_snapshot
 from tfgen.models import autoencoder
 from tfgen.models.goodfellow import GoodfellowGAN, RisingMomentumSGD
+from tfgen.models.networks import in_float32
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
 
 
@@ -23,12 +26,11 @@ def autoencoder_30d(run):
     """Hinton & Salakhutdinov 2006: the autoencoder 784-1000-500-250-30 beside PCA with 30 components."""
     config, data = run.config, run.data
 
-    def make():
-        return autoencoder.stacked_autoencoder(
-            config.hidden_units, datasets.PIXELS, config.activation, config.code_activation
-        )
-
-    model, history = train_autoencoder(run, make, config.learning_rate)
+    make = functools.partial(autoencoder_of, config)
+    trained, history = train_autoencoder(
+        run, functools.partial(make, config.precision), config.learning_rate, precision=config.precision
+    )
+    model = in_float32(make, trained)
     test = datasets.scale(data.test.images).numpy()
     reconstruction = model.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
     value = np.mean(losses.squared_error(test, reconstruction))
@@ -134,8 +136,7 @@ def gan_goodfellow(run):
         )
         momentum = (config.momentum, config.final_momentum, config.momentum_epochs * steps)
         optimizers = [RisingMomentumSGD(rate, *momentum) for _ in range(2)]
-        # XLA does not use a CPU's bfloat16 units, and its dropout is slow.
-        model.compile(*optimizers, **{**run.compile_options(config.batch_size), "jit_compile": False})
+        model.compile(*optimizers, **run.compile_options(config.batch_size, config.precision))
         return model
 
     def batches(first_step):
@@ -148,8 +149,7 @@ def gan_goodfellow(run):
 
     validation = datasets.scale(data.validation.images).numpy()
     trained, history = run.fit(build, batches, config.batch_size, (validation,), take_snapshot)
-    model = make("float32")
-    model.set_weights(trained.get_weights())
+    model = in_float32(make, trained)
 
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)

@@ -6,7 +6,9 @@ import tensorflow as tf
 from tfgen.models.networks import hidden_layers
 
 
-def stacked_autoencoder(hidden_units=(300, 150, 300), input_dim=784, activation="relu", code_activation="linear"):
+def stacked_autoencoder(
+    hidden_units=(300, 150, 300), input_dim=784, activation="relu", code_activation="linear", dtype=None
+):
     """Returns the stacked autoencoder 784-300-150-300-784 as a functional model.
 
     The code is linear by default: a ReLU there switches code units off for good, and what they could have carried
@@ -17,6 +19,7 @@ def stacked_autoencoder(hidden_units=(300, 150, 300), input_dim=784, activation=
         input_dim: number of pixels.
         activation: activation of the hidden layers.
         code_activation: activation of the code layer.
+        dtype: Keras dtype policy, such as "mixed_bfloat16" (bfloat16 products, float32 weights); None: the global one.
 
     Returns:
         `keras.Model` from `(batch, input_dim)` float32 in [0, 1] to reconstructions of the same shape and range,
@@ -34,12 +37,14 @@ def stacked_autoencoder(hidden_units=(300, 150, 300), input_dim=784, activation=
     middle = len(hidden_units) // 2
 
     image = keras.Input((input_dim,), name="image")
-    hidden = hidden_layers(image, hidden_units[:middle], activation)
-    encoder = keras.Model(image, keras.layers.Dense(hidden_units[middle], code_activation)(hidden), name="encoder")
+    hidden = hidden_layers(image, hidden_units[:middle], activation, dtype)
+    output = keras.layers.Dense(hidden_units[middle], code_activation, dtype=dtype)(hidden)
+    encoder = keras.Model(image, output, name="encoder")
 
     code = keras.Input((hidden_units[middle],), name="code")
-    hidden = hidden_layers(code, hidden_units[middle + 1 :], activation)
-    decoder = keras.Model(code, keras.layers.Dense(input_dim, "sigmoid")(hidden), name="decoder")
+    hidden = hidden_layers(code, hidden_units[middle + 1 :], activation, dtype)
+    output = keras.layers.Dense(input_dim, "sigmoid", dtype=dtype)(hidden)
+    decoder = keras.Model(code, output, name="decoder")
 
     return keras.Model(image, decoder(encoder(image)), name="stacked_autoencoder")
 

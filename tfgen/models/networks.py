@@ -20,6 +20,18 @@ def hidden_layers(x, units, activation, dtype=None):
     return x
 
 
+def in_float32(make, trained):
+    """Returns a model that computes in float32 with the weights of one that was trained with other products.
+
+    Args:
+        make: function from a Keras dtype policy to the model.
+        trained: what `make` has returned for some policy, trained.
+    """
+    model = make("float32")
+    model.set_weights(trained.get_weights())
+    return model
+
+
 def images_of(data):
     """Returns the images of a batch that `fit` or `evaluate` passes to a model which trains on images alone.
 

@@ -28,8 +28,10 @@ def command(results):
     recipe = RECIPES[results["recipe"]]
     words = ["tfgen", "run", results["recipe"], "--preset", results["preset"], "--dataset", results["dataset"]]
     words += ["--seed", str(results["seed"])]
-    if results["config"]["epochs"] != recipe.presets[results["preset"]].epochs:
-        words += ["--epochs", str(results["config"]["epochs"])]
+    preset = recipe.presets[results["preset"]]
+    for name in ("epochs", "precision"):
+        if name in results["config"] and results["config"][name] != getattr(preset, name):
+            words += [f"--{name}", str(results["config"][name])]
     if results["deterministic"]:
         words.append("--deterministic")
     return shlex.join(words)
