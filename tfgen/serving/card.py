@@ -30,7 +30,7 @@ def command(results):
     words += ["--seed", str(results["seed"])]
     preset = recipe.presets[results["preset"]]
     for name in ("epochs", "precision"):
-        if name in results["config"] and results["config"][name] != getattr(preset, name):
+        if name in results["config"] and results["config"][name] != getattr(preset, name, None):
             words += [f"--{name}", str(results["config"][name])]
     if results["deterministic"]:
         words.append("--deterministic")
