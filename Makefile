@@ -6,6 +6,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 PRESET ?= quick
 INSTALLED := .venv/installed
+# The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
+RUNTIME := .venv/serving-runtime
 
 .PHONY: help replicate test lint docs clean
 .DEFAULT_GOAL := help
@@ -20,8 +22,17 @@ help:
 replicate: $(INSTALLED)
 	$(BIN)/tfgen run --all --preset $(PRESET) $(ARGS)
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(RUNTIME)/fetched
 	$(BIN)/python -m pytest $(ARGS)
+
+$(RUNTIME)/fetched: $(INSTALLED)
+	mkdir -p $(RUNTIME)
+	@$(BIN)/python -m pip download --quiet --no-deps --dest $(RUNTIME) tensorflow-cpu==2.20.0 \
+		&& $(BIN)/python -c 'import glob, zipfile; \
+			[zipfile.ZipFile(*glob.glob("$(RUNTIME)/*.whl")).extract(f"tensorflow/libtensorflow_{name}.so.2", "$(RUNTIME)") \
+			for name in ("cc", "framework")]' \
+		&& touch $@ || echo "TensorFlow 2.20.0 cannot be had here: what needs its library is not tested"
+	@rm -f $(RUNTIME)/*.whl
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ ROOMS = (
     {"evaluation", "export"},
     {"lecture"},
     {"experiment"},
-    {"benchmark"},
+    {"serving", "benchmark"},
     {"cli"},
     {"__main__"},
 )

@@ -181,6 +181,17 @@ BAD_REQUESTS = {
     "data import --from good --dataset digits": ["'digits'", "mnist", "fashion_mnist", "kmnist"],
     "data import --from good --data-dir file": ["'file'", "not a directory"],
     "data import --from good --data-dir corrupt": ["mnist", "corrupt"],
+    "publish": ["RUN_DIR", "--help"],
+    "publish missing": ["'missing'", "no run", "runs/vae"],
+    "publish file": ["'file'", "no run", "runs/vae"],
+    "publish unfinished/vae": ["unfinished/vae", "no results.json", "--resume"],
+    "publish incomplete/vae": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
+    "publish results/vae": ["results/vae/results.json", "'deterministic'", "run vae anew"],
+    "serve --models missing": ["'missing'", "no directory", "tfgen publish"],
+    "serve --models empty": ["empty", "no published model", "tfgen publish"],
+    "query": ["MODEL", "--help"],
+    "query vae --server localhost": ["'localhost'", "http://127.0.0.1:8501"],
+    "query vae --version 1 --label stable": ["--label", "not allowed with", "--version"],
     "sample": ["SAVED_MODEL_DIR", "--help"],
     "sample missing": ["'missing'", "saved_model.pb"],
     "sample empty": ["'empty'", "saved_model.pb"],
@@ -221,7 +232,16 @@ def test_an_environment_that_names_a_file_as_data_directory_gets_one_line_and_co
 
 @pytest.mark.parametrize(
     "argv",
-    [["--help"], ["--version"], ["list"], ["list", "--json"], ["run", "rbm"], ["run", "vae", "--data-dir", "missing"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["list", "--json"],
+        ["run", "rbm"],
+        ["run", "vae", "--data-dir", "missing"],
+        ["publish", "missing"],
+        ["serve", "--models", "missing"],
+    ],
     ids=" ".join,
 )
 def test_tensorflow_is_not_loaded_for_what_needs_none(argv):
@@ -249,7 +269,7 @@ def test_importing_the_package_loads_tensorflow_only_for_what_needs_it():
 def test_help_names_every_command():
     process = tfgen("--help")
     assert process.returncode == 0 and process.stderr == ""
-    for command in ("list", "run", "sample", "benchmark", "data"):
+    for command in ("list", "run", "publish", "serve", "query", "sample", "benchmark", "data"):
         assert re.search(rf"^    {command}\s", process.stdout, re.MULTILINE)
 
 

@@ -119,7 +119,7 @@ def test_generated_images_are_repeatable_and_a_larger_number_begins_with_the_sma
 def test_sampling_a_model_that_does_not_generate_names_what_it_offers(tmp_path):
     network = autoencoder.stacked_autoencoder((12, 6, 12))
     export(autoencoder.endpoints(network), tmp_path)
-    with pytest.raises(InputError, match="no signature 'generate', only decode, encode, reconstruct"):
+    with pytest.raises(InputError, match="no signature 'generate' of images, only decode, encode, reconstruct"):
         generate(tmp_path, 1, 0)
 
 

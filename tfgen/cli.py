@@ -63,6 +63,38 @@ def _parser():
     command.add_argument("--output", default="grid.png", metavar="PNG", help="default: grid.png")
     command.set_defaults(function=_sample)
 
+    command = commands.add_parser("publish", parents=[debug], help="publish a run's SavedModel as its next version")
+    command.add_argument("run", metavar="RUN_DIR", help="directory of a finished run, such as runs/vae")
+    command.add_argument("--to", default="saved_models", metavar="DIR", help="default: saved_models")
+    command.set_defaults(function=_publish)
+
+    command = commands.add_parser("serve", parents=[debug], help="start TensorFlow Serving on published models")
+    command.add_argument("--models", default="saved_models", metavar="DIR", help="default: saved_models")
+    command.add_argument(
+        "--label", action="append", default=[], metavar="MODEL:LABEL=VERSION", help="such as vae:stable=1; repeatable"
+    )
+    command.add_argument("--rest-port", type=int, default=8501, help="default: 8501")
+    command.add_argument("--grpc-port", type=int, default=8500, help="default: 8500")
+    command.add_argument("--timeout", type=float, default=120, help="seconds to wait for the models; default 120")
+    command.add_argument(
+        "--all-interfaces", action="store_true", help="open the ports to other machines too; there are no passwords"
+    )
+    command.set_defaults(function=_serve)
+
+    command = commands.add_parser("query", parents=[debug], help="ask a running server: status, signatures, outputs")
+    command.add_argument("model", metavar="MODEL", help="such as vae")
+    command.add_argument("--signature", help="compute its outputs, instead of showing the model's state and signatures")
+    command.add_argument("--server", default="http://127.0.0.1:8501", metavar="URL", help="default: %(default)s")
+    version = command.add_mutually_exclusive_group()
+    version.add_argument("--version", type=int, help="default: the highest")
+    version.add_argument("--label", help="instead of a version")
+    command.add_argument("--input", metavar="FILE", help="the inputs by name: arrays in .npz, or lists in .json")
+    command.add_argument("--num", type=int, help="number of images to generate, without --input; default 16")
+    command.add_argument("--seed", type=int, help="of these images, as in tfgen sample; default 0")
+    command.add_argument("--output", metavar="FILE", help="draw the images (.png), or write all outputs (.npz)")
+    command.add_argument("--timeout", type=float, default=30, help="seconds that each request may take; default 30")
+    command.set_defaults(function=_query)
+
     command = commands.add_parser("table", parents=[debug], help="the README's table, from the results of runs")
     command.add_argument("runs", nargs="*", metavar="RUNS_DIR", help="of several seeds or presets; default: runs")
     command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
@@ -221,6 +253,52 @@ def _sample(args):
     images = export.generate(args.saved_model, args.num, args.seed)
     write_atomically(args.output, figures.tiled_png(images, columns=math.ceil(args.num**0.5)))
     print(f"{args.num} images: {args.output}")
+
+
+def _publish(args):
+    from tfgen.serving import publication
+
+    publication.check_publish(args.run, args.to)
+    _load_tensorflow(args)
+    version = publication.publish(args.run, args.to)
+    print(f"published {version}")
+
+
+def _serve(args):
+    from tfgen.serving import server
+
+    server.serve(args.models, args.label, args.rest_port, args.grpc_port, args.timeout, args.all_interfaces)
+
+
+def _query(args):
+    from tfgen.serving import query
+    from tfgen.serving.client import Client
+
+    address = {"model": args.model, "version": args.version, "label": args.label}
+    inputs = None
+    if args.signature is None:
+        given = [name for name in ("input", "num", "seed", "output") if getattr(args, name) is not None]
+        if given:
+            raise InputError(f"--{given[0]} needs --signature; without it the model's signatures are shown")
+    else:
+        query.check_output(args.output)
+        if args.input is not None:
+            if (args.num, args.seed) != (None, None):
+                raise InputError("--num and --seed make inputs, and --input reads them; give one of the two")
+            inputs = query.read_inputs(args.input)
+    if args.server.startswith("grpc://"):
+        _load_tensorflow(args)
+    client = Client(args.server, args.timeout)
+    if args.signature is None:
+        print(query.description(client, **address))
+        return
+    if inputs is None:
+        inputs = query.seeds(client, args.signature, args.num, args.seed, **address)
+    outputs = client.predict(inputs=inputs, signature=args.signature, **address)
+    print(query.summary(outputs))
+    if args.output is not None:
+        query.write_output(outputs, args.output)
+        print(args.output)
 
 
 def _table(args):

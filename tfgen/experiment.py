@@ -28,7 +28,7 @@ import tfgen
 from tfgen import datasets, export, figures
 from tfgen.checks import check_run
 from tfgen.errors import InputError, RunError
-from tfgen.files import read_json, write_atomically
+from tfgen.files import locked, read_json, write_atomically
 from tfgen.lecture import judge, part_a, part_a_uses, part_b, part_c, part_d, published
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
@@ -169,16 +169,13 @@ def _difference(directory, request):
 @contextlib.contextmanager
 def _locked(directory):
     """Keeps a second run out of the directory for as long as the first one lives."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB))
         except BlockingIOError:
             message = f"another run is writing to {directory}; wait for it, or name another --output-dir"
             raise InputError(message) from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _clear(directory, keep_unfinished):

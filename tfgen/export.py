@@ -1,12 +1,16 @@
-"""A model's endpoints as a SavedModel with named signatures, and images generated from one."""
+"""A model's endpoints as a SavedModel that TensorFlow Serving can serve, and images generated from one."""
 
 import pathlib
+import re
 import shutil
 import uuid
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
 
 from tfgen.checks import check_sample
 from tfgen.errors import InputError
@@ -14,16 +18,42 @@ from tfgen.errors import InputError
 # Images generated in one call: enough to fill the cores, few enough for the memory.
 CHUNK = 1000
 
+# From the name of every input and output of a signature to `(lowest value, highest value, what it is)`; None: any.
+VALUES = {
+    "image": (0.0, 1.0, "pixels, row by row"),
+    "reconstruction": (0.0, 1.0, "pixels, row by row"),
+    "code": (None, None, "code of an autoencoder"),
+    "features": (None, None, "last hidden layer of a classifier"),
+    "z": (None, None, "latents of a VAE, standard normal under the prior, or noise of a GAN"),
+    "z_mean": (None, None, "mean of q(z|x)"),
+    "z_log_var": (None, None, "log-variance of q(z|x)"),
+    "seed": (None, None, "one seed an example: the same seed gives the same example"),
+    "x": (None, None, "a number on the line"),
+    "logit": (None, None, "log-odds of being real"),
+    "probability": (0.0, 1.0, "probability of being real"),
+    "logits": (None, None, "unnormalised log-probabilities of the classes"),
+    "probabilities": (0.0, 1.0, "probabilities of the classes"),
+    "class_id": (0, None, "the most probable class"),
+    "squared_error": (0.0, None, "summed over pixels"),
+}
+# Names that Keras and TensorFlow make up for tensors which were given none.
+MADE_UP_NAME = re.compile(r"(keras_tensor|args|output|inputs)(_\d+)?")
+# Operations that TensorFlow counts as stateful and that change nothing: reading a variable, calling a function.
+HARMLESS = {"VarHandleOp", "ReadVariableOp", "StatefulPartitionedCall", "PartitionedCall", "While", "If", "Case"}
+
 
 def export(endpoints, directory):
     """Writes a SavedModel whose signatures are the given endpoints; TensorFlow alone loads it.
 
-    The directory appears whole: the model is written beside it and renamed. An earlier one is replaced.
+    The directory appears whole: the model is written and checked beside it and renamed. An earlier one is replaced.
 
     Args:
         endpoints: dict from signature name to `(function, list of named TensorSpecs)`; each function takes its
             inputs by these names and returns a dict of tensors.
         directory: where the SavedModel is to stand.
+
+    Raises:
+        ValueError: if TensorFlow Serving could not serve it; the message lists every reason.
     """
     archive = keras.export.ExportArchive()
     for name, (function, input_specs) in endpoints.items():
@@ -33,11 +63,123 @@ def export(endpoints, directory):
     temporary = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
     try:
         archive.write_out(str(temporary), verbose=False)
+        reasons = violations(temporary)
+        if reasons:
+            raise ValueError(f"these endpoints cannot be served: {'; '.join(reasons)}")
         if directory.exists():
             shutil.rmtree(directory)
         temporary.rename(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def signatures(meta_graph):
+    """Returns a SavedModel's signatures by name, without TensorFlow's own `__saved_model_init_op`."""
+    return {name: signature for name, signature in meta_graph.signature_def.items() if not name.startswith("__")}
+
+
+def meta_graph(directory):
+    """Returns the graph that TensorFlow Serving loads from a SavedModel, the one tagged `serve`; None if none is."""
+    saved_model = saved_model_pb2.SavedModel.FromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
+    tagged = [graph for graph in saved_model.meta_graphs if set(graph.meta_info_def.tags) == {"serve"}]
+    return tagged[0] if tagged else None
+
+
+def violations(directory):
+    """Returns why TensorFlow Serving could not serve a SavedModel, or not repeatably: a list of phrases.
+
+    It is empty if the signatures have names of their own, known values and a batch dimension everywhere, and run
+    nothing that keeps state, calls Python or needs XLA, which the server switches off.
+    """
+    graph = meta_graph(directory)
+    if graph is None:
+        return ["no graph is tagged 'serve'"]
+    served = signatures(graph)
+    reasons = [] if served else ["there is no signature"]
+    default = _tensors(served["serving_default"]) if "serving_default" in served else None
+    if default not in [_tensors(signature) for name, signature in served.items() if name != "serving_default"]:
+        reasons.append("'serving_default' is missing, or is none of the named signatures")
+    takes = {name for signature in served.values() for name in signature.inputs}
+    if "seed" in takes and "z" not in takes:
+        reasons.append("a signature takes 'seed' and none takes 'z'")
+    for name, signature in sorted(served.items()):
+        if signature.method_name != "tensorflow/serving/predict":
+            reasons.append(f"{name!r} is no Predict signature but {signature.method_name!r}")
+        if not signature.inputs or not signature.outputs:
+            reasons.append(f"{name!r} has no input or no output")
+        for tensor, info in [*signature.inputs.items(), *signature.outputs.items()]:
+            reasons += [f"{tensor!r} of {name!r} {reason}" for reason in _tensor_violations(tensor, info)]
+        reasons += [f"{name!r} {reason}" for reason in sorted(set(_graph_violations(graph, signature)))]
+    return reasons
+
+
+def describe(directory):
+    """Returns what a SavedModel's signatures take and give, for JSON: None is the batch, or a range without end."""
+    return {
+        name: {
+            role: {
+                key: {
+                    "dtype": tf.dtypes.as_dtype(info.dtype).name,
+                    "shape": [None if dim.size == -1 else dim.size for dim in info.tensor_shape.dim],
+                    **dict(zip(("minimum", "maximum", "meaning"), VALUES[key], strict=True)),
+                }
+                for key, info in sorted(tensors.items())
+            }
+            for role, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs))
+        }
+        for name, signature in sorted(signatures(meta_graph(directory)).items())
+    }
+
+
+def _tensors(signature):
+    return [
+        {name: (info.dtype, str(info.tensor_shape)) for name, info in tensors.items()}
+        for tensors in (signature.inputs, signature.outputs)
+    ]
+
+
+def _tensor_violations(name, info):
+    if MADE_UP_NAME.fullmatch(name):
+        yield "has a made-up name; name its TensorSpec, or return a dict"
+    elif name not in VALUES:
+        yield "has no entry in tfgen.export.VALUES, which says what it holds"
+    if info.dtype not in (types_pb2.DT_FLOAT, types_pb2.DT_INT64):
+        yield f"is {types_pb2.DataType.Name(info.dtype)}; float32 and int64 can be served by REST and gRPC alike"
+    shape = info.tensor_shape
+    if shape.unknown_rank or not shape.dim or shape.dim[0].size != -1:
+        yield "has no leading dimension of unknown size, the batch"
+    elif any(dim.size == -1 for dim in shape.dim[1:]):
+        yield "has an unknown dimension besides the batch"
+
+
+def _graph_violations(graph, signature):
+    """Yields what is wrong with the operations that a signature runs, those in the functions that it calls included."""
+    nodes = {node.name: node for node in graph.graph_def.node}
+    functions = {function.signature.name: function for function in graph.graph_def.library.function}
+    pending = [("node", info.name.split(":")[0]) for info in signature.outputs.values()]
+    seen = set()
+    while pending:
+        kind, name = pending.pop()
+        if (kind, name) in seen:
+            continue
+        seen.add((kind, name))
+        if kind == "node":
+            body, attributes = [nodes[name]], nodes[name].attr
+            pending += [("node", source.lstrip("^").split(":")[0]) for source in nodes[name].input]
+        else:  # Every node of its body: their inputs are named within it.
+            body, attributes = functions[name].node_def, functions[name].attr
+        if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
+            yield "must be compiled by XLA (jit_compile=True), which the server switches off"
+        for node in body:
+            # Not by the graph's own list of operations, which leaves out those within loops.
+            definition = op_def_registry.get(node.op)
+            if definition is None:
+                yield f"runs {node.op}, which TensorFlow {tf.__version__} does not know"
+            elif definition.is_stateful and node.op not in HARMLESS:
+                yield f"runs {node.op}, which keeps or changes state; draw with tf.random.stateless_*"
+            for value in node.attr.values():
+                called = (value.func, *value.list.func)
+                pending += [("function", function.name) for function in called if function.name in functions]
 
 
 def generate(directory, num, seed):
@@ -59,10 +201,10 @@ def generate(directory, num, seed):
         model = tf.saved_model.load(str(directory))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise InputError(f"the SavedModel in {str(directory)!r} cannot be read: {error}") from error
-    if "generate" not in model.signatures:
+    if "generate" not in model.signatures or "image" not in model.signatures["generate"].structured_outputs:
         raise InputError(
-            f"the model in {str(directory)!r} has no signature 'generate', only {', '.join(sorted(model.signatures))}; "
-            "sampling needs a generative model, such as vae or gan"
+            f"the model in {str(directory)!r} has no signature 'generate' of images, only "
+            f"{', '.join(sorted(model.signatures))}; sampling needs a generative model, such as vae or gan"
         )
     seeds = np.random.default_rng(seed).integers(2**31, size=num)
     generate_chunk = model.signatures["generate"]

@@ -1,5 +1,7 @@
 """Files that appear whole or not at all, and what is said of those that are damaged all the same."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -21,6 +23,21 @@ def write_atomically(path, content):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(directory, operation=fcntl.LOCK_EX):
+    """Holds a lock on a directory, which ends with the process at the latest; see `fcntl.flock`.
+
+    Raises:
+        BlockingIOError: if `operation` includes `fcntl.LOCK_NB` and another process holds the lock.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, operation)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path):

@@ -53,6 +53,21 @@ def table(results):
     return "\n".join([text[0], "-+-".join("-" * width for width in widths), *text[1:]])
 
 
+def metric_rows(result):
+    """Returns `(metric, unit, split and n, published, ours)` for every metric of a run."""
+    return [(f"`{name}`", *_cells(result, metric)) for name, metric in result["metrics"].items()]
+
+
+def _cells(result, metric):
+    published = f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
+    return (
+        metric["unit"],
+        f"{metric['split']}, {metric['n']:,}",
+        published if result["comparable"] else "not comparable",
+        _ours(metric),
+    )
+
+
 README_HEADER = ("lecture", "run", "metric", "unit", "split, n", "published", "ours")
 README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
 
@@ -62,7 +77,7 @@ def readme_table(results):
 
     Below it stands how they were computed.
     """
-    lines = ["| " + " | ".join(README_HEADER) + " |", "|" + " --- |" * len(README_HEADER)]
+    lines = []
     for runs in _groups(results):
         result = runs[0]
         seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -71,29 +86,17 @@ def readme_table(results):
             if any(name not in run["metrics"] for run in runs):
                 raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
             metric = _over_seeds([run["metrics"][name] for run in runs])
-            published = (
-                f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
-            )
-            cells = (
-                " ".join(result["lecture_items"]),
-                f"`{result['recipe']} --preset {result['preset']}`, seed {seeds}, {seconds:,.0f} s",
-                f"`{name}`",
-                metric["unit"],
-                f"{metric['split']}, {metric['n']:,}",
-                published if result["comparable"] else "not comparable",
-                _ours(metric),
-            )
-            lines.append(_markdown_row(cells))
+            run = f"`{result['recipe']} --preset {result['preset']}`, seed {seeds}, {seconds:,.0f} s"
+            lines.append((" ".join(result["lecture_items"]), run, f"`{name}`", *_cells(result, metric)))
     datasets = ", ".join(sorted({result["dataset"] for result in results}))
     quick = sum(result["seconds"] for result in results if result["preset"] == "quick")
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
     versions = ", ".join(sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results}))
-    lines += [
-        "",
+    made = (
         f"Dataset {datasets}; {cpus} CPU cores without GPU, {versions}; the runs of preset quick took {quick:.0f} s in "
-        "all. Of several seeds: mean ± standard deviation over them, and the mean of the seconds.",
-    ]
-    return "\n".join(lines)
+        "all. Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
+    )
+    return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
 
 
 def _groups(results):
@@ -121,6 +124,11 @@ def _over_seeds(metrics):
     return {**metrics[0], "value": statistics.mean(values), "std": statistics.stdev(values)}
 
 
+def markdown_table(header, rows):
+    """Returns a Markdown table."""
+    return "\n".join(["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *map(_markdown_row, rows)])
+
+
 def _markdown_row(cells):
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
@@ -145,10 +153,10 @@ def write_readme_table(results, path):
 def load_results(directory):
     """Returns the `results.json` of every finished run below `directory`, in the order of the recipes."""
     found = (pathlib.Path(directory) / name / "results.json" for name in RECIPES)
-    return [_checked(path) for path in found if path.exists()]
+    return [read_results(path) for path in found if path.exists()]
 
 
-def _checked(path):
+def read_results(path):
     """Returns the results in a file; raises `InputError` if one that is shown is missing."""
     results = read_json(path)
     shown = (
@@ -172,8 +180,7 @@ def _checked(path):
 def write_report(directory):
     """Writes `report.md`: the table and every figure of the finished runs below `directory`. Returns its path."""
     results = load_results(directory)
-    lines = ["# Results", "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
-    lines += map(_markdown_row, rows(results))
+    lines = ["# Results", "", markdown_table(HEADER, rows(results))]
     for result in results:
         lines += [
             "",

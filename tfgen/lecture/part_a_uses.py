@@ -220,7 +220,7 @@ def anomaly_detection(run):
         if main:
             panel = (f"Autoencoder without {digit}", "squared error", ["loss", "val_loss"])
             run.figure("training", figures.curves(history, [panel]))
-            run.export(_scoring_endpoints(model))
+            run.export(scoring_endpoints(model))
         model, _ = _fit_without(run, build_vae, digit, f"vae_without_{digit}", binarized=True)
         scores["negative_elbo"][digit] = negative_elbo(model, binary_test, run.seed, run.EVALUATION_BATCH)
 
@@ -312,7 +312,7 @@ def _fit_without(run, build, digit, name, binarized=False):
     )
 
 
-def _scoring_endpoints(model):
+def scoring_endpoints(model):
     """Returns the autoencoder's endpoints, and with them `score` image -> squared_error: high for an anomaly."""
     image = tf.TensorSpec((None, datasets.PIXELS), tf.float32, name="image")
 

@@ -296,7 +296,7 @@ def gan_1d(run):
         ("D(x) and D(G(z))", "probability of data", ["real_probability", "fake_probability"]),
     ]
     run.figure("training", figures.curves(history, panels))
-    run.export(_endpoints_1d(model))
+    run.export(model.endpoints("x"))
 
 
 def stage_epochs(epochs):
@@ -315,19 +315,6 @@ def _normal_histogram(edges, mean, std):
     cumulative = stats.norm.cdf(edges, mean, std)
     cumulative[0], cumulative[-1] = 0, 1
     return np.diff(cumulative)
-
-
-def _endpoints_1d(model):
-    """Returns the signatures of a GAN whose data are numbers: `generate_from_z` z -> x (default), `discriminate`."""
-    z = tf.TensorSpec((None, 1), tf.float32, name="z")
-    x = tf.TensorSpec((None, 1), tf.float32, name="x")
-
-    def discriminate(x):
-        logit = model.discriminator(x)
-        return {"logit": logit, "probability": tf.sigmoid(logit)}
-
-    generate = (lambda z: {"x": model.generator(z)}, [z])
-    return {"serving_default": generate, "generate_from_z": generate, "discriminate": (discriminate, [x])}
 
 
 def _train(run, noise, generator_loss, on_epoch_end=None, name=None, precision="float32"):

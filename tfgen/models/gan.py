@@ -212,30 +212,33 @@ class GAN(keras.Model):
         }
         self.compile(**optimizers, **config)
 
-    def endpoints(self):
+    def endpoints(self, data="image"):
         """Returns what the SavedModel offers: signature name -> (function, input specs).
 
         `generate` seed -> image, z, where image i depends on seed i alone (also the default); `generate_from_z`
         z -> image; `discriminate` image -> logit, probability of being real.
+
+        Args:
+            data: name of what is generated, the inputs and outputs `image` above.
         """
         seed = tf.TensorSpec((None,), tf.int64, name="seed")
         z = tf.TensorSpec((None, self.noise_dim), tf.float32, name="z")
-        image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
+        x = tf.TensorSpec((None, self.input_dim), tf.float32, name=data)
 
         def generate_from_seeds(seed):
             z = tf.map_fn(
                 lambda s: self.sample_noise((self.noise_dim,), serving_seed(s)), seed, fn_output_signature=tf.float32
             )
-            return {"image": self.generator(z), "z": z}
+            return {data: self.generator(z), "z": z}
 
-        def discriminate(image):
-            logit = self.discriminator(image)
+        def discriminate(x):
+            logit = self.discriminator(x)
             return {"logit": logit, "probability": tf.sigmoid(logit)}
 
         generate = (generate_from_seeds, [seed])
         return {
             "serving_default": generate,
             "generate": generate,
-            "generate_from_z": (lambda z: {"image": self.generator(z)}, [z]),
-            "discriminate": (discriminate, [image]),
+            "generate_from_z": (lambda z: {data: self.generator(z)}, [z]),
+            "discriminate": (discriminate, [x]),
         }

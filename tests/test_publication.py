@@ -1,0 +1,449 @@
+"""Publishing: what is refused, what a version holds, and that no version is ever seen half-written or overwritten."""
+
+import importlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import finished_run
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from tfgen.errors import InputError
+from tfgen.export import describe, export, meta_graph, signatures, violations
+from tfgen.serving import card, config, publication, publish, warmup
+
+# From each kind of model to its signatures: the first is the default. Each is (inputs, outputs).
+RECONSTRUCT = ({"image"}, {"reconstruction"})
+AUTOENCODER = {"reconstruct": RECONSTRUCT, "encode": ({"image"}, {"code"}), "decode": ({"code"}, {"image"})}
+VAE = {
+    "reconstruct": RECONSTRUCT,
+    "encode": ({"image"}, {"z_mean", "z_log_var"}),
+    "decode": ({"z"}, {"image"}),
+    "generate": ({"seed"}, {"image", "z"}),
+}
+GAN = {
+    "generate": ({"seed"}, {"image", "z"}),
+    "generate_from_z": ({"z"}, {"image"}),
+    "discriminate": ({"image"}, {"logit", "probability"}),
+}
+CONTRACT = {
+    "shallow-autoencoder": AUTOENCODER,
+    "tied-autoencoder": AUTOENCODER,
+    "stacked-autoencoder": AUTOENCODER,
+    "anomaly-detection": {**AUTOENCODER, "score": ({"image"}, {"squared_error"})},
+    "feature-classifier": {
+        "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
+        "encode": ({"image"}, {"code"}),
+    },
+    "digit-classifier": {
+        "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
+        "features": ({"image"}, {"features"}),
+    },
+    "vae": VAE,
+    "vae-gaussian": VAE,
+    "importance-weighted-vae": VAE,
+    "gan": GAN,
+    "gan-goodfellow": GAN,
+    "gan-1d": {
+        "generate": ({"seed"}, {"x", "z"}),
+        "generate_from_z": ({"z"}, {"x"}),
+        "discriminate": ({"x"}, {"logit", "probability"}),
+    },
+}
+
+
+def tree(directory):
+    """Returns the contents of every file below a directory."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_model_exports_the_signatures_of_the_contract(exported, name):
+    _, directory = exported[name]
+    described = describe(directory)
+    found = {key: (set(value["inputs"]), set(value["outputs"])) for key, value in described.items()}
+    (default, expected), *_ = CONTRACT[name].items()
+    assert found == {**CONTRACT[name], "serving_default": expected}
+    assert described["serving_default"] == described[default]
+    for signature in described.values():
+        for tensor in [*signature["inputs"].items(), *signature["outputs"].items()]:
+            name, value = tensor
+            assert value["dtype"] == ("int64" if name in ("seed", "class_id") else "float32")
+            assert value["shape"][0] is None and None not in value["shape"][1:]
+            assert value["shape"][1:] == [784] or name not in ("image", "reconstruction")
+
+
+def test_the_models_of_the_recipes_have_been_exported(exported):
+    assert set(CONTRACT) == set(exported)
+
+
+Z = tf.TensorSpec((None, 2), name="z")
+COUNTER = tf.Variable(0.0, trainable=False)
+KERAS_NOISE = keras.random.SeedGenerator(0)
+
+
+def _counting(z):
+    COUNTER.assign_add(1.0)
+    return {"image": z}
+
+
+def _calling_python(z):
+    return {"image": tf.ensure_shape(tf.py_function(lambda value: value, [z], tf.float32), (None, 2))}
+
+
+def _drawing_in_a_loop(z):
+    return {"image": tf.map_fn(lambda row: row + tf.random.normal((2,)), z)}
+
+
+@pytest.mark.parametrize(
+    "function, spec, words",
+    [
+        (_counting, Z, "runs AssignAddVariableOp"),
+        (lambda z: {"image": z + keras.random.normal((2,), seed=KERAS_NOISE)}, Z, "runs AssignVariableOp"),
+        (lambda z: {"image": z + tf.random.normal((2,))}, Z, "runs RandomStandardNormal"),
+        (_drawing_in_a_loop, Z, "runs RandomStandardNormal"),
+        (_calling_python, Z, "runs EagerPyFunc"),
+        (tf.function(lambda z: {"image": 2 * z}, jit_compile=True), Z, "XLA"),
+        (lambda z: {"image": tf.cast(z, tf.float16)}, Z, "is DT_HALF"),
+        (lambda z: {"image": tf.cast(z, tf.bfloat16)}, Z, "is DT_BFLOAT16"),
+        (
+            lambda z: {"image": tf.reduce_mean(z, axis=0, keepdims=True)},
+            Z,
+            "'image' of 'serving_default' has no leading",
+        ),
+        (lambda z: {"image": tf.reduce_mean(z)}, Z, "'image' of 'serving_default' has no leading"),
+        (lambda z: {"image": tf.zeros((1, 2)) + z}, tf.TensorSpec((3, 2), name="z"), "'z' of 'serving_default' has no"),
+        (lambda z: {"image": z}, tf.TensorSpec((None, None), name="z"), "an unknown dimension besides the batch"),
+        (lambda z: z, Z, "'output_0' of 'serving_default' has a made-up name"),
+        (lambda z: {"keras_tensor_7": z}, Z, "'keras_tensor_7' of 'serving_default' has a made-up name"),
+        (lambda z: {"picture": z}, Z, "'picture' of 'serving_default' has no entry"),
+    ],
+    ids=lambda value: value.replace(" ", "-")[:40] if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_the_server_could_not_serve_is_not_exported(function, spec, words, tmp_path):
+    endpoints = {"serving_default": (function, [spec]), "decode": (function, [spec])}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        export(endpoints, tmp_path / "saved_model")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "endpoints, words",
+    [
+        ({"serving_default": (lambda z: {"image": z}, [Z])}, "none of the named"),
+        (
+            {"serving_default": (lambda z: {"image": z}, [Z]), "decode": (lambda z: {"z": z}, [Z])},
+            "'serving_default' is missing, or is none of the named",
+        ),
+        (
+            dict.fromkeys(
+                ("serving_default", "generate"),
+                (lambda seed: {"x": tf.cast(seed, tf.float32)}, [tf.TensorSpec((None,), tf.int64, name="seed")]),
+            ),
+            "none takes 'z'",
+        ),
+    ],
+)
+def test_a_set_of_signatures_that_breaks_the_contract_is_not_exported(endpoints, words, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        export(endpoints, tmp_path / "saved_model")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_model_of_another_tag_is_refused_and_every_reason_is_listed(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "none"))
+    assert violations(tmp_path / "none") == [
+        "there is no signature",
+        "'serving_default' is missing, or is none of the named signatures",
+    ]
+    content = (tmp_path / "none" / "saved_model.pb").read_bytes()
+    assert content.count(b"serve") == 1
+    (tmp_path / "none" / "saved_model.pb").write_bytes(content.replace(b"serve", b"train"))
+    assert violations(tmp_path / "none") == ["no graph is tagged 'serve'"]
+    function = lambda z: {"picture": tf.cast(z, tf.float16) + tf.random.normal((2,), dtype=tf.float16)}  # noqa: E731
+    with pytest.raises(ValueError) as caught:
+        export({"serving_default": (function, [Z])}, tmp_path / "saved_model")
+    for word in ("'serving_default' is missing", "no entry", "DT_HALF", "RandomStandardNormal"):
+        assert word in str(caught.value)
+
+
+def test_a_version_is_the_run_s_model_with_its_description_and_warm_up(exported, tmp_path):
+    run = finished_run(tmp_path / "runs" / "gan", exported["gan"][1])
+    version = publish(run, tmp_path / "saved_models")
+    assert version == tmp_path / "saved_models" / "gan" / "1"
+    files = tree(version)
+    for name, content in tree(run / "saved_model").items():
+        assert files.pop(name) == content
+    assert json.loads(files.pop("assets.extra/results.json")) == json.loads((run / "results.json").read_text())
+    description = json.loads(files.pop("assets.extra/tfgen.json"))
+    assert (description["recipe"], description["dataset"], description["seed"]) == ("gan", "mnist", 3)
+    assert description["metrics"]["some_metric"]["value"] == 0.25
+    assert description["environment"]["tensorflow"] == "2.21.0"
+    image = description["signatures"]["generate"]["outputs"]["image"]
+    assert (image["dtype"], image["shape"], image["minimum"], image["maximum"]) == ("float32", [None, 784], 0, 1)
+    assert list(files) == ["assets.extra/tf_serving_warmup_requests"]
+    assert not list((tmp_path / "saved_models").rglob(".*"))
+
+
+def test_publishing_again_adds_a_version_and_leaves_the_first_one_untouched(exported, tmp_path):
+    run = finished_run(tmp_path / "runs" / "gan", exported["gan"][1])
+    first = publish(run, tmp_path / "models")
+    before = tree(first)
+    results = json.loads((run / "results.json").read_text())
+    results["metrics"]["some_metric"]["value"] = 0.125
+    (run / "results.json").write_text(json.dumps(results))
+    (tmp_path / "models" / "gan" / "7").mkdir()
+    (tmp_path / "models" / "gan" / "7" / "saved_model.pb").write_bytes(b"another's")
+    (tmp_path / "models" / "gan" / "notes9").mkdir()
+    assert publish(run, tmp_path / "models").name == "8"
+    assert tree(first) == before
+    assert (tmp_path / "models" / "gan" / "7" / "saved_model.pb").read_bytes() == b"another's"
+    text = (tmp_path / "models" / "gan" / "README.md").read_text()
+    assert "Version 8" in text and "| 0.125 |" in text
+    assert json.loads((tmp_path / "models" / "gan" / "results.json").read_text()) == results
+
+
+def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path):
+    changed = {
+        "dataset": "digits",
+        "comparable": False,
+        "config": {"epochs": 2, "precision": "other"},
+        "deterministic": True,
+    }
+    publish(finished_run(tmp_path / "run", exported["gan"][1], **changed), tmp_path / "models")
+    text = (tmp_path / "models" / "gan" / "README.md").read_text()
+    assert (
+        "$ tfgen run gan --preset quick --dataset digits --seed 3 --epochs 2 --precision other --deterministic\n"
+        in text
+    )
+    assert "| `some_metric` | share | test, 10,000 | not comparable | 0.25 |" in text
+    assert "`seed` int64 (batch): " in text and "`image` float32 (batch, 784) in [0, 1]: pixels" in text
+    assert "not comparable to published ones" in text
+    text = card.model_card(
+        json.loads((tmp_path / "models" / "gan" / "1" / "assets.extra" / "tfgen.json").read_text())
+        | {"comparable": True},
+        json.loads((tmp_path / "run" / "results.json").read_text()) | {"comparable": True},
+        1,
+    )
+    assert "| `some_metric` | share | test, 10,000 | 0.5 (Someone 1999) | 0.25 |" in text
+    assert "not comparable" not in text
+
+
+def test_warm_up_records_are_two_batches_a_signature_that_the_model_answers(published):
+    for name, versions in config.models(published).items():
+        directory = published / name / str(versions[0])
+        requests = warmup.read(directory)
+        sizes = {}
+        for request in requests:
+            assert request.model_spec.name == name
+            (value,) = request.inputs.values()
+            sizes.setdefault(request.model_spec.signature_name, []).append(value.tensor_shape.dim[0].size)
+        assert sizes == {key: [1, 32] for key in signatures(meta_graph(directory))}
+        assert warmup.replay(directory) == len(requests) == 2 * len(sizes) <= 1000
+
+
+@pytest.mark.parametrize(
+    "function, words",
+    [
+        (lambda z: {"image": z / 0.0}, "'image' of 'decode' is not finite"),
+        (lambda z: {"image": 2.0 + tf.sigmoid(z)}, "outside 0.0 to 1.0"),
+        (lambda z: {"image": tf.sigmoid(z[:1])}, "has 1 rows for 32 examples"),
+    ],
+)
+def test_a_model_whose_answers_are_wrong_is_not_published(function, words, tmp_path):
+    export(dict.fromkeys(("serving_default", "decode"), (function, [Z])), tmp_path / "saved_model")
+    run = finished_run(tmp_path / "run", tmp_path / "saved_model")
+    with pytest.raises(InputError, match=words):
+        publish(run, tmp_path / "models")
+    assert not list((tmp_path / "models" / "gan").iterdir())
+
+
+def test_an_export_that_cannot_be_served_is_not_published(tmp_path):
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serving_default", lambda z: {"image": tf.random.normal((2,)) + z}, [Z])
+    archive.write_out(str(tmp_path / "saved_model"), verbose=False)
+    run = finished_run(tmp_path / "run", tmp_path / "saved_model")
+    with pytest.raises(InputError, match=r"'serving_default' is missing.*runs RandomStandardNormal.*Run gan anew"):
+        publish(run, tmp_path / "models")
+    assert not list((tmp_path / "models" / "gan").iterdir())
+
+
+def test_a_run_that_is_being_written_is_not_published(exported, tmp_path):
+    from tfgen.files import locked
+
+    run = finished_run(tmp_path / "run", exported["gan"][1])
+    with locked(run), pytest.raises(InputError, match="a run is writing to"):
+        publish(run, tmp_path / "models")
+
+
+# Forks a publisher for each request: killed at one of its calls to the file system, or several at once.
+PUBLISHERS = """
+import json, os, signal, sys, uuid
+import tensorflow
+from tfgen.serving import publication, warmup
+run, to, fraction, at_once = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
+
+def fork(kill_at, counted=None):
+    child = os.fork()
+    if child:
+        return child
+    events = 0
+    def hook(event, arguments):
+        nonlocal events
+        if event in ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.listdir", "os.scandir"):
+            events += 1
+            if events == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+    publication.publish(run, to)
+    if counted is not None:
+        os.write(counted, str(events).encode())
+    os._exit(0)
+
+def wait(children):
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+reader, writer = os.pipe()
+codes = [*wait([fork(None)]), *wait([fork(None, writer)])]
+total = int(os.read(reader, 100))
+killed = [wait([fork(max(1, int(total * part)))])[0] for part in fraction]
+together = wait([fork(None) for _ in range(at_once)])
+print(json.dumps({"alone": codes, "killed": killed, "together": together, "total": total}))
+"""
+
+
+def test_killed_publishers_leave_no_part_of_a_version_and_those_at_once_all_succeed(exported, tmp_path):
+    run, to = finished_run(tmp_path / "run", exported["gan"][1]), tmp_path / "models"
+    fractions = [0.02, *np.linspace(0.1, 0.9, 9), 0.95, 0.99]
+    process = subprocess.run(
+        [sys.executable, "-c", PUBLISHERS, str(run), str(to), json.dumps(fractions), "3"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    codes = json.loads(process.stdout.splitlines()[-1])
+    assert codes["alone"] == [0, 0] and codes["together"] == [0, 0, 0]
+    assert codes["killed"] == [-9] * len(fractions)
+    complete = tree(to / "gan" / "1")
+    versions = config.versions(to / "gan")
+    # Some were killed before their version was there, some after.
+    assert 2 + 3 < len(versions) < 2 + 3 + len(fractions) and versions == list(range(1, len(versions) + 1))
+    assert any(path.name.startswith(".tmp-") for path in (to / "gan").iterdir())
+    for version in versions:
+        files = tree(to / "gan" / str(version))
+        assert set(files) == set(complete)
+        assert all(files[name] == complete[name] for name in files)
+    text = (to / "gan" / "README.md").read_text()
+    assert f"Version {versions[-1]};" in text
+    assert config.models(to) == {"gan": versions}
+
+
+def test_the_configuration_files_are_what_the_server_s_own_definitions_take(published):
+    text = (published / "models.config").read_text()
+    parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert [(model.name, model.base_path) for model in parsed] == [
+        (name, f"/models/{name}") for name in ("feature-classifier", "gan", "vae")
+    ]
+    assert {model.model_platform for model in parsed} == {"tensorflow"}
+    assert all(model.model_version_policy.HasField("all") for model in parsed)
+    awkward = 'a "name" \\ with spaces'
+    text = config.models_config(["gan", awkward], f"/some/{awkward}", {"gan": {"stable": 1, "canary": 2}})
+    gan, other = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert dict(gan.version_labels) == {"stable": 1, "canary": 2}
+    assert (other.name, other.base_path) == (awkward, f"/some/{awkward}/{awkward}")
+    # The last allowed batch size must be the largest batch, or the server does not start.
+    sizes = [int(size) for size in re.findall(r"allowed_batch_sizes: (\d+)", config.batching_config(2))]
+    assert sizes == sorted(sizes) and re.search(rf"max_batch_size {{ value: {sizes[-1]} }}", config.batching_config(2))
+
+
+IN_SAVED_MODEL_CLI = """
+import json, sys
+from absl import flags
+from tensorflow.python.tools import saved_model_cli
+for arguments in json.loads(sys.argv[1]):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(["saved_model_cli", *arguments], known_only=True)
+    saved_model_cli.create_parser().parse_args(arguments).func()
+"""
+
+
+def test_saved_model_cli_shows_and_runs_every_signature(exported, tmp_path):
+    commands, expected = [], {}
+    for name in ("vae", "gan", "feature-classifier"):
+        functions, directory = exported[name]
+        commands.append(["show", "--dir", str(directory), "--all"])
+        for signature_name, signature in signatures(meta_graph(directory)).items():
+            ((key, value),) = warmup.example_inputs(signature, 2).items()
+            place = tmp_path / f"{name}-{signature_name}"
+            np.save(f"{place}.npy", value)
+            where = ["--dir", str(directory), "--tag_set", "serve", "--signature_def", signature_name]
+            commands.append(["run", *where, "--inputs", f"{key}={place}.npy", "--outdir", str(place), "--overwrite"])
+            for output, array in functions[signature_name][0](tf.constant(value)).items():
+                expected[f"{place}/{output}.npy"] = array
+    process = subprocess.run(
+        [sys.executable, "-c", IN_SAVED_MODEL_CLI, json.dumps(commands)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    for name in ("generate_from_z", "discriminate", "classify", "reconstruct"):
+        assert f"signature_def['{name}']:" in process.stdout
+    assert set(map(str, tmp_path.glob("*/*.npy"))) == set(expected)
+    for path, array in expected.items():
+        np.testing.assert_allclose(np.load(path), array, rtol=1e-4, atol=1e-5, err_msg=path)
+
+
+def test_no_path_of_a_machine_is_published(published):
+    here = str(pathlib.Path.cwd())
+    for name, content in tree(published).items():
+        assert here.encode() not in content, name
+
+
+def test_what_cannot_be_published_is_told_before_anything_is_written(exported, tmp_path):
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    without = finished_run(tmp_path / "without", exported["gan"][1])
+    (without / "saved_model" / "saved_model.pb").unlink()
+    other = finished_run(tmp_path / "other", exported["gan"][1])
+    (other / "results.json").write_text((other / "results.json").read_text().replace('"gan"', '"rbm"'))
+    old = finished_run(tmp_path / "old", exported["gan"][1])
+    (old / "results.json").write_text((old / "results.json").read_text().replace('"config"', '"hyper"'))
+    file = tmp_path / "file"
+    file.write_text("")
+    good = finished_run(tmp_path / "good", exported["gan"][1])
+    for run, to, words in (
+        (tmp_path / "missing", "models", "there is no run in"),
+        (file, "models", "there is no run in"),
+        (unfinished, "models", "no results.json; finish it"),
+        (without, "models", "no saved_model/saved_model.pb; run gan anew"),
+        (other, "models", "'rbm', which is no recipe; those are shallow-autoencoder"),
+        (old, "models", "lacks 'config'"),
+        (good, "file", "file is a file; name another --to"),
+    ):
+        with pytest.raises(InputError, match=words):
+            publication.check_publish(run, tmp_path / to)
+        with pytest.raises(InputError, match=words):
+            publish(run, tmp_path / to)
+    with pytest.raises(InputError, match="--to is empty"):
+        publication.check_publish(good, "")
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", ["warmup", "grpc_api"])
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    monkeypatch.delitem(sys.modules, f"tfgen.serving.{name}", raising=False)
+    with pytest.raises(InputError, match=r"pip install 'tfgen\[serving\]'"):
+        importlib.import_module(f"tfgen.serving.{name}")

@@ -1,0 +1,20 @@
+"""TensorFlow Serving: publishing models for it, starting it, asking it. The public names are loaded when first used."""
+
+import importlib
+
+_PUBLIC = {
+    "Client": "tfgen.serving.client",
+    "publish": "tfgen.serving.publication",
+    "serve": "tfgen.serving.server",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'tfgen.serving' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

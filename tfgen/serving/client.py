@@ -1,0 +1,180 @@
+"""A client of TensorFlow's model server: NumPy in, NumPy out, over REST or gRPC. REST needs no TensorFlow."""
+
+import urllib.parse
+
+import numpy as np
+
+from tfgen.errors import InputError
+from tfgen.serving.errors import BadInputError, ModelNotFoundError, NotAvailableError, ServerError
+
+NUMBERS = ("float32", "float64", "int32", "int64")
+
+
+class Client:
+    """Asks a model server.
+
+    What a request holds is compared with the signature that the server tells before it is sent. Signatures are kept
+    for as long as the client lives, so make a new one after publishing a version with other signatures.
+
+        client = Client("http://127.0.0.1:8501")
+        client.predict("gan", {"seed": np.arange(4)}, signature="generate")["image"]  # (4, 784) float32
+
+    Args:
+        address: "http://HOST:PORT" or "https://HOST:PORT", with a path in front of the server's where a proxy wants
+            one; or "grpc://HOST:PORT", for which the extra `serving` and TensorFlow are needed.
+        timeout: seconds that each call may take in all.
+
+    Raises:
+        InputError: if the address or the timeout is none.
+    """
+
+    def __init__(self, address="http://127.0.0.1:8501", timeout=30.0):
+        parts = urllib.parse.urlsplit(address)
+        if parts.scheme not in ("http", "https", "grpc") or not parts.hostname or not _has_valid_port(parts):
+            raise InputError(
+                f"the server's address must look like http://127.0.0.1:8501 or grpc://..., got {address!r}"
+            )
+        if not timeout > 0:
+            raise InputError(f"the timeout must be more than 0 seconds, got {timeout!r}")
+        self.address = address.rstrip("/")
+        if parts.scheme == "grpc":
+            from tfgen.serving.grpc_api import GrpcApi as Api
+        else:
+            from tfgen.serving.rest_api import RestApi as Api
+        self._api = Api(parts, self.address, timeout)
+        self._signatures = {}
+
+    def status(self, model, version=None, label=None):
+        """Returns the state of a model's versions, the highest first.
+
+        Returns:
+            List of dicts: `version` int; `state`, "AVAILABLE" once it is served; `error`, why it cannot be, or "".
+
+        Raises:
+            ModelNotFoundError: if the server knows no such model, version or label.
+        """
+        found = self._api.status(*_checked(model, version, label))
+        return sorted(found, key=lambda status: -status["version"])
+
+    def signatures(self, model, version=None, label=None):
+        """Returns a model's signatures: name -> {"inputs" or "outputs": {name: (dtype, shape)}}, -1 being the batch."""
+        key = _checked(model, version, label)
+        if key not in self._signatures:
+            self._signatures[key] = self._told_apart(self._api.signatures, key)
+        return self._signatures[key]
+
+    def predict(self, model, inputs, signature="serving_default", version=None, label=None):
+        """Returns a signature's outputs.
+
+        Args:
+            model: name of the model.
+            inputs: dict from each of the signature's inputs to an array whose first dimension is the batch.
+            signature: name of the signature.
+            version: int, or None for the highest.
+            label: instead of a version, such as "stable".
+
+        Returns:
+            Dict from output name to array.
+
+        Raises:
+            BadInputError: if there is no such signature, or its inputs are others in name, shape, type or number, or
+                hold values that are not finite.
+            NotRunningError, ModelNotFoundError, NotAvailableError, TimedOutError, TooLargeError, ServerError: see
+                `tfgen.serving.errors`.
+        """
+        key = _checked(model, version, label)
+        offered = self.signatures(model, version, label)
+        if signature not in offered:
+            raise BadInputError(f"{model} has no signature {signature!r}, only {', '.join(sorted(offered))}")
+        arrays = _checked_inputs(inputs, offered[signature]["inputs"], f"signature {signature!r} of {model}")
+        outputs = self._told_apart(self._api.predict, key, signature, arrays, list(offered[signature]["outputs"]))
+        batch_size = len(next(iter(arrays.values())))
+        return _checked_outputs(outputs, offered[signature]["outputs"], batch_size)
+
+    def _told_apart(self, call, key, *arguments):
+        """Calls the server, which gives one answer for a model that it does not know and one that it is loading."""
+        try:
+            return call(*key, *arguments)
+        except ModelNotFoundError:
+            states = [
+                f"version {status['version']} is {status['state']}"
+                + (f" ({status['error']})" if status["error"] else "")
+                for status in self._api.status(*key)
+            ]
+            raise NotAvailableError(f"{key[0]} is not available: {', '.join(states)}; try again later") from None
+
+
+def _has_valid_port(parts):
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+
+
+def _checked(model, version, label):
+    """Returns `(model, version, label)` for a server, whose paths are made of them."""
+    if not isinstance(model, str) or not model or set(model) & set("/:"):
+        raise InputError(f"a model's name must be a string without / and :, got {model!r}")
+    if version is not None and label is not None:
+        raise InputError(f"give a version or a label, not both; got version {version!r} and label {label!r}")
+    if version is not None and (not isinstance(version, (int, np.integer)) or version < 0):
+        raise InputError(f"the version must be an integer from 0 on, got {version!r}")
+    if label is not None and (not isinstance(label, str) or not label or set(label) & set("/:")):
+        raise InputError(f"the label must be a string without / and :, got {label!r}")
+    return model, version, label
+
+
+def _checked_inputs(inputs, expected, where):
+    """Returns the inputs as arrays of the expected types; raises `BadInputError` if they are others."""
+    wanted = ", ".join(f"{name} {dtype} ({_shape(shape)})" for name, (dtype, shape) in sorted(expected.items()))
+    if not isinstance(inputs, dict) or set(inputs) != set(expected):
+        got = ", ".join(map(str, inputs)) if isinstance(inputs, dict) else f"a {type(inputs).__name__}"
+        raise BadInputError(f"{where} takes a dict of {wanted}; got {got or 'nothing'}")
+    arrays = {}
+    for name, (dtype, shape) in expected.items():
+        if dtype not in NUMBERS:
+            raise BadInputError(f"{name!r} of {where} is {dtype}; this client sends {', '.join(NUMBERS)}")
+        try:
+            array = np.asarray(inputs[name])
+        except ValueError as error:
+            raise BadInputError(f"{name!r} of {where} is no array ({error}); wanted {wanted}") from error
+        if array.size == 0:
+            raise BadInputError(f"{name!r} of {where} is empty; send at least one example: {wanted}")
+        same = len(array.shape) == len(shape) and all(
+            size in (-1, n) for size, n in zip(shape, array.shape, strict=True)
+        )
+        if not same:
+            raise BadInputError(f"{name!r} of {where} has shape ({_shape(array.shape)}); wanted {wanted}")
+        kinds = "iu" if np.dtype(dtype).kind == "i" else np.dtype(dtype).kind
+        if array.dtype.kind not in kinds:
+            hint = "; scale pixels to [0, 1]" if name == "image" and array.dtype.kind in "iu" else ""
+            raise BadInputError(f"{name!r} of {where} is {array.dtype}; wanted {wanted}{hint}")
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise BadInputError(f"{name!r} of {where} holds values that are not finite (NaN or infinite)")
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype)
+        if (array.dtype.kind == "f" and not np.all(np.isfinite(cast))) or (kinds == "iu" and np.any(cast != array)):
+            raise BadInputError(f"{name!r} of {where} holds values that are too large for {dtype}")
+        arrays[name] = cast
+    sizes = {name: len(array) for name, array in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        raise BadInputError(f"the inputs of {where} differ in their number of examples: {sizes}")
+    return arrays
+
+
+def _checked_outputs(outputs, expected, batch_size):
+    """Returns the outputs as arrays of the types that the server has told."""
+    if set(outputs) != set(expected):
+        raise ServerError(f"the server answered with {sorted(outputs)} where its signature has {sorted(expected)}")
+    try:
+        arrays = {name: np.asarray(outputs[name], dtype) for name, (dtype, _) in expected.items()}
+    except (ValueError, TypeError) as error:
+        raise ServerError(f"the server answered with what is no array of numbers ({error})") from error
+    for name, array in arrays.items():
+        if array.shape[:1] != (batch_size,):
+            raise ServerError(f"{name!r} has shape ({_shape(array.shape)}) for {batch_size} examples")
+    return arrays
+
+
+def _shape(shape):
+    return ", ".join("batch" if size == -1 else str(size) for size in shape)

@@ -1,0 +1,144 @@
+"""Publishing a run's SavedModel: the next version of its model, whole and tried, for a server that may be watching."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import shutil
+import uuid
+
+import tfgen
+from tfgen.errors import InputError
+from tfgen.files import locked, write_atomically
+from tfgen.recipes import RECIPES
+from tfgen.report import read_results
+from tfgen.serving import card, config
+
+
+def check_run(run_dir):
+    """Returns the results of a finished run with a SavedModel; raises `InputError` for any other directory."""
+    run_dir = pathlib.Path(run_dir)
+    if not run_dir.is_dir():
+        raise InputError(f"there is no run in {str(run_dir)!r}; name a directory that tfgen run has written: runs/vae")
+    if not (run_dir / "results.json").is_file():
+        raise InputError(f"{run_dir} holds no finished run: it has no results.json; finish it with tfgen run --resume")
+    results = read_results(run_dir / "results.json")
+    if results["recipe"] not in RECIPES:
+        raise InputError(
+            f"{run_dir} is a run of {results['recipe']!r}, which is no recipe; those are {', '.join(RECIPES)}"
+        )
+    if "deterministic" not in results:
+        raise InputError(f"{run_dir / 'results.json'} lacks 'deterministic'; run {results['recipe']} anew")
+    if not (run_dir / "saved_model" / "saved_model.pb").is_file():
+        raise InputError(f"{run_dir} has no saved_model/saved_model.pb; run {results['recipe']} anew")
+    return results
+
+
+def check_publish(run_dir, to):
+    """Raises `InputError` for a run that cannot be published, or a directory that it cannot be published to."""
+    results = check_run(run_dir)
+    if not str(to):
+        raise InputError("--to is empty; name a directory, such as saved_models")
+    path = pathlib.Path(to) / results["recipe"]
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not existing.is_dir():
+        raise InputError(f"the models' directory {str(to)!r} cannot be made: {existing} is a file; name another --to")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"the models' directory {str(to)!r} cannot be written to: see {existing}; name another --to")
+    return results
+
+
+def publish(run_dir, to="saved_models"):
+    """Publishes a finished run's SavedModel as the next version of the model named like its recipe.
+
+    The version is written beside its final place, checked, tried on its warm-up records and then renamed: a server
+    never sees a part of it. No version is ever overwritten. The model's card, `results.json` and `models.config` are
+    then written anew. What a killed publisher leaves is named `.tmp-*`, which no server reads and anyone may delete.
+
+    Args:
+        run_dir: directory of a finished run.
+        to: directory of models; made if missing.
+
+    Returns:
+        The directory of the new version.
+
+    Raises:
+        InputError: if the run is not finished, has no SavedModel, or has one that cannot be served.
+    """
+    run_dir, to = pathlib.Path(run_dir), pathlib.Path(to)
+    check_publish(run_dir, to)
+    from tfgen.serving import warmup
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(run_dir, fcntl.LOCK_SH | fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise InputError(f"a run is writing to {run_dir}; wait until it has finished") from None
+        results = check_run(run_dir)
+        model = to / results["recipe"]
+        model.mkdir(parents=True, exist_ok=True)
+        temporary = model / f".tmp-{uuid.uuid4().hex}"
+        try:
+            shutil.copytree(run_dir / "saved_model", temporary)
+            _add_assets(temporary, run_dir, results, warmup)
+            _sync(temporary)
+            version = _rename_to_next(temporary, model)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    with locked(model):
+        card.write(model)
+    with locked(to):
+        content = config.models_config(config.models(to), "/models")
+        write_atomically(to / config.MODELS_CONFIG, content.encode())
+    return version
+
+
+def _add_assets(directory, run_dir, results, warmup):
+    """Checks the SavedModel in `directory` and adds its warm-up records, `tfgen.json` and the run's results."""
+    from tfgen import export
+
+    reasons = export.violations(directory)
+    if reasons:
+        raise InputError(f"the model in {run_dir} cannot be served: {'; '.join(reasons)}. Run {results['recipe']} anew")
+    warmup.write(directory, results["recipe"])
+    warmup.replay(directory)
+    description = {
+        "recipe": results["recipe"],
+        "title": RECIPES[results["recipe"]].title,
+        **{key: results[key] for key in ("lecture_items", "dataset", "comparable", "preset", "seed", "metrics")},
+        "signatures": export.describe(directory),
+        "published_with": f"tfgen {tfgen.__version__}",
+        "environment": results["environment"],
+    }
+    write_atomically(directory / "assets.extra" / "tfgen.json", card.json_bytes(description))
+    shutil.copyfile(run_dir / "results.json", directory / "assets.extra" / "results.json")
+
+
+def _sync(directory):
+    """Waits until everything below a directory is on the disk."""
+    for path in [directory, *directory.rglob("*")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _rename_to_next(temporary, model):
+    """Renames to the version after the highest; after that of another publisher, if one was quicker."""
+    version = max(config.versions(model), default=0) + 1
+    while True:
+        try:
+            os.rename(temporary, model / str(version))
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            version += 1
+        else:
+            descriptor = os.open(model, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            return model / str(version)

@@ -1,0 +1,90 @@
+"""What `tfgen query` shows: a model's state and signatures, and the outputs of one of them."""
+
+import json
+import math
+import pathlib
+import zipfile
+
+import numpy as np
+
+from tfgen.errors import InputError
+from tfgen.files import write_atomically
+
+# Of what a PNG shows: 28x28 pixels.
+IMAGES, PIXELS = ("image", "reconstruction"), 784
+
+
+def description(client, model, version=None, label=None):
+    """Returns a model's versions and their states, and the signatures of the one that is asked for."""
+    lines = []
+    for status in client.status(model, version, label):
+        error = f": {status['error']}" if status["error"] else ""
+        lines.append(f"{model} version {status['version']}: {status['state']}{error}")
+    for name, signature in sorted(client.signatures(model, version, label).items()):
+        inputs, outputs = (", ".join(map(_tensor, sorted(signature[role].items()))) for role in ("inputs", "outputs"))
+        lines.append(f"  {name}: {inputs} -> {outputs}")
+    return "\n".join(lines)
+
+
+def _tensor(item):
+    name, (dtype, shape) = item
+    return f"{name} {dtype} ({', '.join('batch' if size == -1 else str(size) for size in shape)})"
+
+
+def check_output(path):
+    """Raises `InputError` if the outputs cannot be written to `path`; None is nowhere."""
+    if path is not None:
+        path = pathlib.Path(path)
+        if path.suffix.lower() not in (".png", ".npz") or path.is_dir() or not path.parent.is_dir():
+            raise InputError(f"--output must name a .png or .npz file in an existing directory, got {str(path)!r}")
+
+
+def read_inputs(path):
+    """Returns the arrays in an .npz file, or the lists in a .json file, by name."""
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in (".npz", ".json") or not path.is_file():
+        raise InputError(f"--input must name an existing .npz or .json file, got {str(path)!r}")
+    try:
+        if path.suffix.lower() == ".json":
+            return json.loads(path.read_text())
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read ({error}); see numpy.savez, or write JSON") from error
+
+
+def seeds(client, signature, num=None, seed=None, **address):
+    """Returns the inputs of a signature that generates images from seeds: those of `tfgen sample`."""
+    num, seed = 16 if num is None else num, 0 if seed is None else seed
+    if num < 1:
+        raise InputError(f"--num must be at least 1, got {num}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
+    offered = client.signatures(**address)
+    if signature in offered and set(offered[signature]["inputs"]) != {"seed"}:
+        inputs = ", ".join(map(_tensor, sorted(offered[signature]["inputs"].items())))
+        raise InputError(f"signature {signature!r} of {address['model']} takes {inputs}; give --input FILE")
+    return {"seed": np.random.default_rng(seed).integers(2**31, size=num)}
+
+
+def summary(outputs):
+    """Returns one line an output: its name, type, shape and range."""
+    return "\n".join(
+        f"{name}: {value.dtype} {value.shape}, {value.min():g} to {value.max():g}"
+        for name, value in sorted(outputs.items())
+    )
+
+
+def write_output(outputs, path):
+    """Draws the images among the outputs to a .png file, or writes all outputs to an .npz file."""
+    if pathlib.Path(path).suffix.lower() == ".npz":
+        np.savez(path, **outputs)
+        return
+    images = [outputs[name] for name in IMAGES if name in outputs and outputs[name].shape[1:] == (PIXELS,)]
+    if not images:
+        raise InputError(
+            f"there is no image among the outputs {', '.join(sorted(outputs))}; write them to an .npz file"
+        )
+    from tfgen import figures
+
+    write_atomically(path, figures.tiled_png(images[0], columns=math.ceil(len(images[0]) ** 0.5)))
