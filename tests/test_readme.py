@@ -1,5 +1,6 @@
 """The README keeps its word: its code runs, its commands exist, its table has every lecture item."""
 
+import json
 import pathlib
 import re
 import shlex
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from tfgen import cli, report
+from tfgen.benchmark import report as benchmark_report
 from tfgen.export import export
 from tfgen.models.gan import GAN
 from tfgen.recipes import LECTURE, RECIPES
@@ -77,6 +79,16 @@ def test_the_table_of_results_is_that_of_the_results_kept():
     assert all(result["dataset"] == "mnist" and result["comparable"] for result in results)
     runs = {(result["recipe"], result["preset"]) for result in results}
     assert shown.count("\n| ") == 1 + sum(len(RECIPES[name].headline) for name, _ in runs)
+
+
+def test_the_table_of_speed_is_that_of_the_measurement_kept():
+    measured = json.loads((ROOT / "docs" / "benchmark" / "benchmark.json").read_text())
+    assert benchmark_report.summary(measured["training"]) in README
+    # Of real images, and of everything that can be left out.
+    assert measured["data"] == "mnist"
+    for family in ("gan", "vae", "autoencoder", "gan-1200", "autoencoder-1200"):
+        assert {"keras", "tensorflow1", "torch-fused", "products"} <= set(measured["training"][family]["variants"])
+    assert {"scaling", "inference", "evaluation"} <= set(measured)
 
 
 def test_pictures_stand_where_the_readme_points():

@@ -7,9 +7,35 @@ from tfgen import figures
 MIB = 2**20
 
 
+# Column of the summary -> variant, from what one would do without thinking to what the machine allows.
+PEERS = {
+    "Keras `fit`": "keras",
+    "TensorFlow 1": "tensorflow1",
+    "PyTorch": "torch",
+    "PyTorch, fused Adam": "torch-fused",
+    "PyTorch, DataLoader": "torch-dataloader",
+}
+
+
+def summary(training):
+    """Returns the Markdown table that the README shows: how many times as fast as each peer tfgen trains.
+
+    Each ratio is the median over rounds; the last column is the share of the rate that the matrix products of a
+    training step have by themselves, in the same precision.
+    """
+    rows = []
+    for family, result in training.items():
+        for name, ratios in result["ratios"].items():
+            rate = f"{statistics.median(result['variants'][name]['images_per_second']):,.0f}"
+            times = [f"{ratios[peer]['median']:.2f}" if peer in ratios else "not installed" for peer in PEERS.values()]
+            share = f"{100 * ratios[name.replace('tfgen', 'products')]['median']:.0f} %"
+            rows.append([f"`{family}`{name.removeprefix('tfgen').replace('-', ', ')}", rate, *times, share])
+    return _table(["model", "images/s", *PEERS, "of the products' rate"], rows)
+
+
 def tables(results):
     """Returns the Markdown of what was measured."""
-    parts = []
+    parts = [f"### Training: times as fast as\n\n{summary(results['training'])}"] if "training" in results else []
     for name, family in results.get("training", {}).items():
         parts.append(f"### Training: {name}\n\n{_training(family)}")
     if "scaling" in results:
