@@ -59,12 +59,24 @@ def check_run(names, preset, output_dir, seed, epochs, precision, resume):
             )
 
 
-def check_sample(saved_model, num, seed, output):
-    """Raises `InputError` for a request for samples that cannot be met."""
+def check_seeds(num, seed):
+    """Raises `InputError` for a number of images or a seed of which there are no `image_seeds`."""
     if num < 1:
         raise InputError(f"--num must be at least 1, got {num}")
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
+
+
+def image_seeds(num, seed):
+    """Returns the seed of each image, `(num,)` int64, that a user's one seed stands for."""
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(2**31, size=num)
+
+
+def check_sample(saved_model, num, seed, output):
+    """Raises `InputError` for a request for samples that cannot be met."""
+    check_seeds(num, seed)
     output = pathlib.Path(output)
     if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
         raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")

@@ -12,7 +12,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tfgen.checks import check_sample
+from tfgen.checks import check_sample, image_seeds
 from tfgen.errors import InputError
 
 # Images generated in one call: enough to fill the cores, few enough for the memory.
@@ -206,7 +206,7 @@ def generate(directory, num, seed):
             f"the model in {str(directory)!r} has no signature 'generate' of images, only "
             f"{', '.join(sorted(model.signatures))}; sampling needs a generative model, such as vae or gan"
         )
-    seeds = np.random.default_rng(seed).integers(2**31, size=num)
+    seeds = image_seeds(num, seed)
     generate_chunk = model.signatures["generate"]
     chunks = [seeds[i : i + CHUNK] for i in range(0, num, CHUNK)]
     return np.concatenate([generate_chunk(seed=tf.constant(chunk))["image"].numpy() for chunk in chunks])

@@ -1,5 +1,6 @@
 """What `tfgen query` shows: a model's state and signatures, and the outputs of one of them."""
 
+import io
 import json
 import math
 import pathlib
@@ -7,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from tfgen.checks import check_seeds, image_seeds
 from tfgen.errors import InputError
 from tfgen.files import write_atomically
 
@@ -56,15 +58,12 @@ def read_inputs(path):
 def seeds(client, signature, num=None, seed=None, **address):
     """Returns the inputs of a signature that generates images from seeds: those of `tfgen sample`."""
     num, seed = 16 if num is None else num, 0 if seed is None else seed
-    if num < 1:
-        raise InputError(f"--num must be at least 1, got {num}")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
+    check_seeds(num, seed)
     offered = client.signatures(**address)
     if signature in offered and set(offered[signature]["inputs"]) != {"seed"}:
         inputs = ", ".join(map(_tensor, sorted(offered[signature]["inputs"].items())))
         raise InputError(f"signature {signature!r} of {address['model']} takes {inputs}; give --input FILE")
-    return {"seed": np.random.default_rng(seed).integers(2**31, size=num)}
+    return {"seed": image_seeds(num, seed)}
 
 
 def summary(outputs):
@@ -78,7 +77,9 @@ def summary(outputs):
 def write_output(outputs, path):
     """Draws the images among the outputs to a .png file, or writes all outputs to an .npz file."""
     if pathlib.Path(path).suffix.lower() == ".npz":
-        np.savez(path, **outputs)
+        content = io.BytesIO()
+        np.savez(content, **outputs)
+        write_atomically(path, content.getvalue())
         return
     images = [outputs[name] for name in IMAGES if name in outputs and outputs[name].shape[1:] == (PIXELS,)]
     if not images:
