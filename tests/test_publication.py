@@ -238,6 +238,24 @@ def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path
     assert "not comparable" not in text
 
 
+def test_a_highest_version_that_was_copied_in_by_hand_leaves_no_card_and_is_named(exported, tmp_path, monkeypatch):
+    run, model = finished_run(tmp_path / "run", exported["gan"][1]), tmp_path / "models" / "gan"
+    rename = publication._rename_to_next
+
+    def then_another_copies(temporary, model):
+        version = rename(temporary, model)
+        (model / "7").mkdir()
+        return version
+
+    monkeypatch.setattr(publication, "_rename_to_next", then_another_copies)
+    with pytest.raises(InputError, match=r"gan/7/assets.extra/tfgen.json is missing.*published stands") as caught:
+        publish(run, tmp_path / "models")
+    assert "\n" not in str(caught.value)
+    assert (model / "1" / "assets.extra" / "tfgen.json").is_file()
+    assert not (model / "README.md").exists()
+    assert "gan" in (tmp_path / "models" / "models.config").read_text()
+
+
 def test_warm_up_records_are_two_batches_a_signature_that_the_model_answers(published):
     for name, versions in config.models(published).items():
         directory = published / name / str(versions[0])

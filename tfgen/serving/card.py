@@ -3,6 +3,7 @@
 import json
 import shlex
 
+from tfgen.errors import InputError
 from tfgen.files import read_json, write_atomically
 from tfgen.recipes import RECIPES
 from tfgen.report import markdown_table, metric_rows
@@ -17,6 +18,12 @@ def write(model):
     """Writes `README.md`, the model card, and `results.json` of a model's newest version into the model's directory."""
     version = config.versions(model)[-1]
     assets = model / str(version) / "assets.extra"
+    for path in (assets / "tfgen.json", assets / "results.json"):
+        if not path.is_file():
+            raise InputError(
+                f"no model card written: {path} is missing, so the highest version is not one of tfgen publish; "
+                "what is published stands; move that version away and publish again"
+            )
     results = (assets / "results.json").read_bytes()
     write_atomically(model / "results.json", results)
     text = model_card(read_json(assets / "tfgen.json"), json.loads(results), version)

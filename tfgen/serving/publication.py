@@ -53,7 +53,7 @@ def publish(run_dir, to="saved_models"):
     """Publishes a finished run's SavedModel as the next version of the model named like its recipe.
 
     The version is written beside its final place, checked, tried on its warm-up records and then renamed: a server
-    never sees a part of it. No version is ever overwritten. The model's card, `results.json` and `models.config` are
+    never sees a part of it. No version is ever overwritten. `models.config`, the model's card and `results.json` are
     then written anew. What a killed publisher leaves is named `.tmp-*`, which no server reads and anyone may delete.
 
     Args:
@@ -64,7 +64,8 @@ def publish(run_dir, to="saved_models"):
         The directory of the new version.
 
     Raises:
-        InputError: if the run is not finished, has no SavedModel, or has one that cannot be served.
+        InputError: if the run is not finished, has no SavedModel, or has one that cannot be served; or, after
+            the new version is published, if another one that `publish` has not made is the highest.
     """
     run_dir, to = pathlib.Path(run_dir), pathlib.Path(to)
     check_publish(run_dir, to)
@@ -86,11 +87,11 @@ def publish(run_dir, to="saved_models"):
             version = _rename_to_next(temporary, model)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    with locked(model):
-        card.write(model)
     with locked(to):
         content = config.models_config(config.models(to), "/models")
         write_atomically(to / config.MODELS_CONFIG, content.encode())
+    with locked(model):
+        card.write(model)
     return version
 
 
