@@ -76,19 +76,33 @@ Z = np.float32([[0.1, -2.0], [3.0, 0.0]])
 
 
 @contextlib.contextmanager
-def recorded_rest_server(answers, delay=0):
-    """A server that sends recorded bodies: `METHOD PATH` -> (status, body). It lists the requests that it gets."""
+def recorded_rest_server(answers, delay=0, ending="length", authorization=None):
+    """A server that sends recorded bodies: `METHOD PATH` -> (status, body). It lists the requests that it gets.
+
+    `ending` is how an answer does: at its "length" over HTTP/1.0; over HTTP/1.1 at its length, the connection being
+    told to "close" or to "keep"; or with the last "chunk".
+    """
     requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0" if ending == "length" else "HTTP/1.1"
+
         def do_GET(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             requests.append((f"{self.command} {self.path}", body))
             status, answer = answers.get(f"{self.command} {self.path}", (404, NOT_FOUND))
+            if self.headers.get("Authorization") != authorization:
+                status, answer = 401, "<html>Who are you?</html>"
             time.sleep(delay)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
+            if ending == "close":
+                self.send_header("Connection", "close")
+            if ending == "chunk":
+                self.send_header("Transfer-Encoding", "chunked")
+                answer = "".join(f"{len(part):x}\r\n{part}\r\n" for part in (answer[:20], answer[20:], ""))
+            else:
+                self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.wfile.write(answer.encode())
@@ -308,6 +322,66 @@ def test_a_missing_model_is_told_from_one_that_is_loading():
             client.predict("vae", {"z": Z}, "decode")
 
 
+@pytest.mark.parametrize("ending", ["length", "close", "keep", "chunk"])
+def test_an_answer_is_read_to_its_end_however_it_ends(ending):
+    with recorded_rest_server(RECORDED, ending=ending) as (address, _):
+        image = Client(address).predict("gan", {"z": Z}, "decode")["image"]
+        np.testing.assert_array_equal(image, np.float32([[0, 0.5, 1], [1, 0.25, 0.1]]))
+        with pytest.raises(errors.ModelNotFoundError, match="any versions of model gam"):
+            Client(address).status("gam")
+
+
+@pytest.mark.parametrize("num, kind", [(1, errors.ServerError), (8, errors.TimedOutError)])
+def test_an_answer_that_breaks_off_or_drips_past_the_deadline_is_none(num, kind):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip():
+            connection, _ = listener.accept()
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(num):
+                    connection.sendall(b"{")
+                    time.sleep(0.1)
+            connection.close()
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(kind, match="is no model server|within 0.35 s"):
+            Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.35).status("gan")
+        thread.join()
+
+
+def test_a_user_is_named_to_the_server_and_the_password_in_no_message():
+    # "Aladdin" and "open sesame" of RFC 7617.
+    header = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    with recorded_rest_server(RECORDED, authorization=header) as (address, _):
+        client = Client(address.replace("//", "//Aladdin:open%20sesame@"))
+        assert client.status("gan")[0]["state"] == "AVAILABLE"
+        with pytest.raises(errors.ModelNotFoundError) as caught:
+            client.status("gam")
+        assert "sesame" not in str(caught.value) and client.address == address
+        for user in ("", "Aladdin@", "Aladdin:closed@"):
+            with pytest.raises(InputError, match=r"HTTP status 401\); name who asks: http://USER:PASSWORD@HOST"):
+                Client(address.replace("//", f"//{user}")).status("gan")
+
+
+def test_what_an_available_model_does_not_know_is_told_in_the_server_s_words():
+    place = "POST /v1/models/gan:predict"
+    with recorded_rest_server({**RECORDED, place: (404, '{"error": "Servable not found"}')}) as (address, _):
+        with pytest.raises(errors.ModelNotFoundError, match=r"Servable not found \(HTTP status 404\)"):
+            Client(address).predict("gan", {"z": Z}, "decode")
+
+
+@pytest.mark.parametrize("address, target", [("[::1]:8510", "[::1]:8510"), ("[::1]", "[::1]:8500"), ("h:1", "h:1")])
+def test_over_grpc_the_address_reaches_the_channel_with_its_brackets(monkeypatch, address, target):
+    targets = []
+    channel = grpc.insecure_channel
+    monkeypatch.setattr(grpc, "insecure_channel", lambda name, options: targets.append(name) or channel(name, options))
+    Client(f"grpc://{address}/")
+    assert targets == [target]
+
+
 def test_a_deadline_holds_for_the_whole_call():
     with recorded_rest_server(RECORDED, delay=1) as (address, _):
         started = time.monotonic()
@@ -341,6 +415,9 @@ def test_a_server_that_is_not_there_is_told_from_one_that_hangs_up():
         (("127.0.0.1:8501",), "must look like http://127.0.0.1:8501"),
         (("ftp://127.0.0.1",), "must look like"),
         (("http://127.0.0.1:port",), "must look like"),
+        (("http://127.0.0.1:8501?model=gan",), "must look like"),
+        (("grpc://user:secret@127.0.0.1",), r"no user and no path: 'grpc://127.0.0.1'"),
+        (("grpc://127.0.0.1:8500/models",), "no user and no path"),
         (("http://127.0.0.1:8501", 0), "more than 0 seconds"),
     ],
 )
@@ -458,6 +535,10 @@ def test_the_query_command_shows_what_a_model_offers_and_what_it_computes(rest, 
     assert "image: float32 (2, 3), 0 to 1\n" in capsys.readouterr().out
     with np.load(outputs) as written:
         np.testing.assert_array_equal(written["image"], np.float32([[0, 0.5, 1], [1, 0.25, 0.1]]))
+    # The file has the name that was given and printed.
+    assert main([*command[:-1], str(tmp_path / "OUT.NPZ")]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["OUT.NPZ", "outputs.npz", "z.json"]
+    assert (tmp_path / "OUT.NPZ").read_bytes() == (tmp_path / "outputs.npz").read_bytes()
 
 
 def test_the_query_command_draws_the_images_of_tfgen_sample(stand_in, exported, tmp_path, capsys):

@@ -20,9 +20,11 @@ class Client:
         client.predict("gan", {"seed": np.arange(4)}, signature="generate")["image"]  # (4, 784) float32
 
     Args:
-        address: "http://HOST:PORT" or "https://HOST:PORT", with a path in front of the server's where a proxy wants
-            one; or "grpc://HOST:PORT", for which the extra `serving` and TensorFlow are needed.
-        timeout: seconds that each call may take in all.
+        address: "http://HOST:PORT" or "https://HOST:PORT", with USER:PASSWORD@ before the host and a path in front of
+            the server's where a proxy wants them; or "grpc://HOST:PORT", for which the extra `serving` and TensorFlow
+            are needed.
+        timeout: seconds that each request may take. A call of `predict` makes one; the first for a model makes two,
+            one that fails up to three.
 
     Raises:
         InputError: if the address or the timeout is none.
@@ -30,13 +32,21 @@ class Client:
 
     def __init__(self, address="http://127.0.0.1:8501", timeout=30.0):
         parts = urllib.parse.urlsplit(address)
-        if parts.scheme not in ("http", "https", "grpc") or not parts.hostname or not _has_valid_port(parts):
-            raise InputError(
-                f"the server's address must look like http://127.0.0.1:8501 or grpc://..., got {address!r}"
-            )
+        user, _, host = parts.netloc.rpartition("@")
+        shown = parts._replace(netloc=host).geturl()  # Without the password.
+        if (
+            parts.scheme not in ("http", "https", "grpc")
+            or not parts.hostname
+            or not _has_valid_port(parts)
+            or parts.query
+            or parts.fragment
+        ):
+            raise InputError(f"the server's address must look like http://127.0.0.1:8501 or grpc://..., got {shown!r}")
+        if parts.scheme == "grpc" and (user or parts.path.strip("/")):
+            raise InputError(f"over gRPC the address is a host and a port alone, with no user and no path: {shown!r}")
         if not timeout > 0:
             raise InputError(f"the timeout must be more than 0 seconds, got {timeout!r}")
-        self.address = address.rstrip("/")
+        self.address = shown.rstrip("/")
         if parts.scheme == "grpc":
             from tfgen.serving.grpc_api import GrpcApi as Api
         else:
@@ -96,10 +106,13 @@ class Client:
         try:
             return call(*key, *arguments)
         except ModelNotFoundError:
+            found = self._api.status(*key)
+            if any(status["state"] == "AVAILABLE" for status in found):
+                raise
             states = [
                 f"version {status['version']} is {status['state']}"
                 + (f" ({status['error']})" if status["error"] else "")
-                for status in self._api.status(*key)
+                for status in found
             ]
             raise NotAvailableError(f"{key[0]} is not available: {', '.join(states)}; try again later") from None
 

@@ -48,7 +48,8 @@ class GrpcApi:
     def __init__(self, parts, address, timeout):
         self.address = address
         self.timeout = timeout
-        self.channel = grpc.insecure_channel(f"{parts.hostname}:{parts.port or 8500}", options=OPTIONS)
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self.channel = grpc.insecure_channel(f"{host}:{parts.port or 8500}", options=OPTIONS)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
         self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
 

@@ -1,10 +1,12 @@
 """The model server's REST interface, spoken with the standard library."""
 
+import base64
 import http.client
 import json
 import time
 import urllib.parse
 
+from tfgen.errors import InputError
 from tfgen.serving.errors import (
     BadInputError,
     ModelNotFoundError,
@@ -27,6 +29,10 @@ class RestApi:
         self.parts = parts
         self.address = address
         self.timeout = timeout
+        self.headers = {"Content-Type": "application/json"}
+        if parts.username is not None:
+            user, password = map(urllib.parse.unquote, (parts.username, parts.password or ""))
+            self.headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
     def status(self, model, version, label):
         reply = self._call("GET", _path(model, version, label))
@@ -73,15 +79,17 @@ class RestApi:
         )
         try:
             connection.connect()
-            connection.request(method, self.parts.path.rstrip("/") + path, body, {"Content-Type": "application/json"})
-            # A socket's limit holds for each of its reads: what is left of the call's time.
+            # A socket's limit holds for each of its operations: what is left of the request's time. After the answer's
+            # last byte the socket may be closed.
             socket = connection.sock
+            socket.settimeout(_left(deadline))
+            connection.request(method, self.parts.path.rstrip("/") + path, body, self.headers)
             socket.settimeout(_left(deadline))
             chunks = []
             with connection.getresponse() as response:
-                while chunk := response.read1(CHUNK):
-                    chunks.append(chunk)
+                while not response.isclosed() and response.length != 0:
                     socket.settimeout(_left(deadline))
+                    chunks.append(response.read1(CHUNK))
         except TimeoutError as error:
             raise TimedOutError(
                 f"no answer from {self.address} within {self.timeout:g} s; try a longer time-out"
@@ -95,6 +103,11 @@ class RestApi:
             ) from error
         finally:
             connection.close()
+        if response.status in (401, 403):
+            raise InputError(
+                f"{self.address} refused the request (HTTP status {response.status}); name who asks: "
+                f"{self.parts.scheme}://USER:PASSWORD@HOST"
+            )
         text = b"".join(chunks)
         try:
             reply = json.loads(text)
