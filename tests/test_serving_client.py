@@ -347,7 +347,7 @@ def test_an_answer_that_breaks_off_or_drips_past_the_deadline_is_none(num, kind)
 
         thread = threading.Thread(target=drip)
         thread.start()
-        with pytest.raises(kind, match="is no model server|within 0.35 s"):
+        with pytest.raises(kind, match=r"is no model server|within 0\.35 s"):
             Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.35).status("gan")
         thread.join()
 
