@@ -39,6 +39,17 @@ def libraries(request):
     return directory, tf.version.VERSION if request.param == "installed" else request.param
 
 
+def run(libraries, calls, arrays, directory, threads=1):
+    """Runs `c_runtime.py`, whose outputs are in `outputs.npz` in the directory."""
+    np.savez(directory / "job.npz", calls=json.dumps(calls), threads=threads, **arrays)
+    paths = [libraries[0], directory / "job.npz", directory / "outputs.npz"]
+    command = [sys.executable, pathlib.Path(__file__).with_name("c_runtime.py"), *paths]
+    process = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    if process.returncode != 0:
+        raise RuntimeError(process.stderr)
+    assert process.stdout.split() == [libraries[1]]
+
+
 def in_the_c_library(libraries, calls, directory, threads=1):
     """Returns the outputs of every call `(model, signature, inputs)`, by name, from a process of its own."""
     arrays, wanted = {}, []
@@ -52,13 +63,7 @@ def in_the_c_library(libraries, calls, directory, threads=1):
                 "outputs": {f"{number}/{key}": info.name for key, info in signature.outputs.items()},
             }
         )
-    np.savez(directory / "job.npz", calls=json.dumps(wanted), threads=threads, **arrays)
-    paths = [libraries[0], directory / "job.npz", directory / "outputs.npz"]
-    command = [sys.executable, pathlib.Path(__file__).with_name("c_runtime.py"), *paths]
-    process = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
-    if process.returncode != 0:
-        raise RuntimeError(process.stderr)
-    assert process.stdout.split() == [libraries[1]]
+    run(libraries, wanted, arrays, directory, threads)
     outputs = [{} for _ in calls]
     with np.load(directory / "outputs.npz") as results:
         for key, value in results.items():
@@ -113,6 +118,16 @@ def test_a_seed_gives_its_image_whatever_its_place_the_batch_and_the_thread(expo
         np.testing.assert_array_equal(answer["z"], expected["z"].numpy()[batch])
         # A product of matrices rounds differently in batches of different sizes.
         np.testing.assert_allclose(answer["image"], expected["image"].numpy()[batch], atol=1e-6)
+
+
+@pytest.mark.parametrize("tensor", ["nothing:0", "{operation}:99", "nothing"])
+def test_a_tensor_that_the_model_lacks_is_named(exported, libraries, tmp_path, tensor):
+    _, directory = exported["gan"]
+    (seed,) = signatures(meta_graph(directory))["generate"].inputs.values()
+    tensor = tensor.format(operation=seed.name.split(":")[0])
+    wanted = [{"model": str(directory), "inputs": {seed.name: "seed"}, "outputs": {"image": tensor}}]
+    with pytest.raises(RuntimeError, match=f"the model has no tensor '{tensor}'"):
+        run(libraries, wanted, {"seed": np.arange(2)}, tmp_path)
 
 
 def test_a_function_that_must_be_compiled_fails_as_on_the_server(libraries, tmp_path):

@@ -10,15 +10,137 @@ import time
 
 import numpy as np
 
-_TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 9}  # TF_FLOAT and TF_INT64 of tensorflow/c/tf_datatype.h.
-_POINTERS = (
-    "TF_NewStatus TF_NewGraph TF_NewSessionOptions TF_LoadSessionFromSavedModel TF_GraphOperationByName "
-    "TF_AllocateTensor TF_TensorData TF_Message"
-).split()
+_DTYPES = {1: np.dtype(np.float32), 9: np.dtype(np.int64)}  # TF_FLOAT and TF_INT64 of tensorflow/c/tf_datatype.h.
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_POINTER, _TEXT, _INT, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
+# Name -> types of result and arguments, as in tensorflow/c/c_api.h.
+_FUNCTIONS = {
+    "TF_Version": (_TEXT, []),
+    "TF_NewStatus": (_POINTER, []),
+    "TF_GetCode": (_INT, [_POINTER]),
+    "TF_Message": (_TEXT, [_POINTER]),
+    "TF_DeleteStatus": (None, [_POINTER]),
+    "TF_NewGraph": (_POINTER, []),
+    "TF_NewSessionOptions": (_POINTER, []),
+    "TF_DeleteSessionOptions": (None, [_POINTER]),
+    "TF_LoadSessionFromSavedModel": (
+        _POINTER,
+        [_POINTER, _POINTER, _TEXT, ctypes.POINTER(_TEXT), _INT, _POINTER, _POINTER, _POINTER],
+    ),
+    "TF_GraphOperationByName": (_POINTER, [_POINTER, _TEXT]),
+    "TF_OperationNumOutputs": (_INT, [_POINTER]),
+    "TF_AllocateTensor": (_POINTER, [_INT, ctypes.POINTER(ctypes.c_int64), _INT, _SIZE]),
+    "TF_DeleteTensor": (None, [_POINTER]),
+    "TF_TensorData": (_POINTER, [_POINTER]),
+    "TF_TensorByteSize": (_SIZE, [_POINTER]),
+    "TF_TensorType": (_INT, [_POINTER]),
+    "TF_NumDims": (_INT, [_POINTER]),
+    "TF_Dim": (ctypes.c_int64, [_POINTER, _INT]),
+    "TF_SessionRun": (
+        None,
+        [_POINTER, _POINTER, *[_POINTER, ctypes.POINTER(_POINTER), _INT] * 2, _POINTER, _INT, _POINTER, _POINTER],
+    ),
+}
 
 
 class _Output(ctypes.Structure):
-    _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
+    _fields_ = (("operation", _POINTER), ("index", _INT))
+
+
+def load_library(directory=None):
+    """Returns TensorFlow's C library in a directory, or the installed one, with XLA switched off as the server does."""
+    if directory is None:
+        (directory,) = importlib.util.find_spec("tensorflow").submodule_search_locations
+    # Their symbols stay their own: there is an OpenSSL among them that would take the place of Python's.
+    _, library = (
+        ctypes.CDLL(str(path))
+        for name in ("framework", "cc")
+        for path in pathlib.Path(directory).glob(f"libtensorflow_{name}.*")
+    )
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    # tensorflow::DisableXlaCompilation()
+    disable_xla = library._ZN10tensorflow21DisableXlaCompilationEv
+    disable_xla.restype, disable_xla.argtypes = None, []
+    disable_xla()
+    return library
+
+
+class Model:
+    """A SavedModel in a session of its own, which threads may share.
+
+    Args:
+        library: of `load_library`.
+        directory: of the SavedModel.
+    """
+
+    def __init__(self, library, directory):
+        self.library = library
+        self.graph = library.TF_NewGraph()
+        options = library.TF_NewSessionOptions()
+        arguments = options, None, str(directory).encode(), (_TEXT * 1)(b"serve"), 1, self.graph, None
+        try:
+            self.session = self._checked(library.TF_LoadSessionFromSavedModel, *arguments)
+        finally:
+            library.TF_DeleteSessionOptions(options)
+
+    def function(self, inputs, outputs):
+        """Returns a function of a list of arrays, one for each input, that returns the arrays of the outputs.
+
+        Args:
+            inputs: names of tensors, such as "generate_seed:0".
+            outputs: likewise.
+        """
+        feeds, fetches = ((_Output * len(names))(*map(self._output, names)) for names in (inputs, outputs))
+
+        def answer(arrays):
+            given, results = (_POINTER * len(inputs))(), (_POINTER * len(outputs))()
+            arguments = self.session, None, feeds, given, len(inputs), fetches, results, len(outputs), None, 0, None
+            try:
+                for i, array in enumerate(arrays):
+                    given[i] = self._tensor(array)
+                self._checked(self.library.TF_SessionRun, *arguments)
+                return [self._array(tensor) for tensor in results]
+            finally:
+                for tensor in (*given, *results):
+                    self.library.TF_DeleteTensor(tensor)
+
+        return answer
+
+    def _checked(self, function, *arguments):
+        """Returns what a function returns that reports to a status, its last argument."""
+        status = self.library.TF_NewStatus()
+        try:
+            result = function(*arguments, status)
+            if self.library.TF_GetCode(status):
+                raise RuntimeError(
+                    f"TensorFlow's C library: {self.library.TF_Message(status).decode(errors='replace')}"
+                )
+            return result
+        finally:
+            self.library.TF_DeleteStatus(status)
+
+    def _output(self, name):
+        operation, _, index = name.rpartition(":")
+        found = self.library.TF_GraphOperationByName(self.graph, operation.encode())
+        if found is None or int(index) >= self.library.TF_OperationNumOutputs(found):
+            raise RuntimeError(f"TensorFlow's C library: the model has no tensor {name!r}")
+        return _Output(found, int(index))
+
+    def _tensor(self, array):
+        array = np.ascontiguousarray(array)
+        dims = (ctypes.c_int64 * array.ndim)(*array.shape)
+        tensor = self.library.TF_AllocateTensor(_CODES[array.dtype], dims, array.ndim, array.nbytes)
+        if tensor is None:
+            raise MemoryError(f"TensorFlow's C library: no memory for an array of shape {array.shape}")
+        ctypes.memmove(self.library.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
+        return tensor
+
+    def _array(self, tensor):
+        shape = [self.library.TF_Dim(tensor, i) for i in range(self.library.TF_NumDims(tensor))]
+        content = ctypes.string_at(self.library.TF_TensorData(tensor), self.library.TF_TensorByteSize(tensor))
+        return np.frombuffer(content, _DTYPES[self.library.TF_TensorType(tensor)]).reshape(shape)
 
 
 class Inference:
@@ -32,46 +154,14 @@ class Inference:
 
     def __init__(self, directory, tensors, input_dim):
         self.input_dim = input_dim
-        (package,) = importlib.util.find_spec("tensorflow").submodule_search_locations
-        (path,) = pathlib.Path(package).glob("libtensorflow_cc.*")
-        # Its symbols stay its own: it has an OpenSSL that would take the place of Python's.
-        self.library = ctypes.CDLL(str(path))
-        for name in _POINTERS:
-            getattr(self.library, name).restype = ctypes.c_void_p
-        self.library.TF_TensorByteSize.restype = ctypes.c_size_t
-        self.status = ctypes.c_void_p(self.library.TF_NewStatus())
-        self.graph = ctypes.c_void_p(self.library.TF_NewGraph())
-        options = ctypes.c_void_p(self.library.TF_NewSessionOptions())
-        tags = (ctypes.c_char_p * 1)(b"serve")
-        arguments = options, None, str(directory).encode(), tags, 1, self.graph, None, self.status
-        self.session = ctypes.c_void_p(self.library.TF_LoadSessionFromSavedModel(*arguments))
-        self._check()
-        self.input, self.output = map(self._tensor, tensors)
+        given, wanted = tensors
+        self.function = Model(load_library(), directory).function([given], [wanted])
         self.description = {"threads": 0}
-
-    def _check(self):
-        if self.library.TF_GetCode(self.status):
-            message = ctypes.string_at(self.library.TF_Message(self.status)).decode(errors="replace")
-            raise RuntimeError(f"TensorFlow's C library: {message}")
-
-    def _tensor(self, name):
-        operation, index = name.split(":")
-        return _Output(self.library.TF_GraphOperationByName(self.graph, operation.encode()), int(index))
 
     def answer(self, x):
         """Returns the output of a call, a float32 array of `784` columns."""
-        dims = (ctypes.c_int64 * x.ndim)(*x.shape)
-        allocated = self.library.TF_AllocateTensor(_TYPES[x.dtype], dims, x.ndim, ctypes.c_size_t(x.nbytes))
-        given, result = (ctypes.c_void_p * 1)(allocated), (ctypes.c_void_p * 1)()
-        ctypes.memmove(self.library.TF_TensorData(ctypes.c_void_p(allocated)), x.ctypes.data, x.nbytes)
-        inputs, outputs = ctypes.byref(self.input), ctypes.byref(self.output)
-        self.library.TF_SessionRun(self.session, None, inputs, given, 1, outputs, result, 1, None, 0, None, self.status)
-        self.library.TF_DeleteTensor(ctypes.c_void_p(allocated))
-        self._check()
-        tensor = ctypes.c_void_p(result[0])
-        data = ctypes.string_at(self.library.TF_TensorData(tensor), self.library.TF_TensorByteSize(tensor))
-        self.library.TF_DeleteTensor(tensor)
-        return np.frombuffer(data, np.float32).reshape(len(x), -1)
+        (images,) = self.function([x])
+        return images
 
     def run(self, batch, calls):
         """Returns the seconds of each call on a batch."""
