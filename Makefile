@@ -44,7 +44,8 @@ docs: $(INSTALLED)
 	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
 	cp runs/vae/figures/samples.png docs/images/vae_samples.png
 	for run in runs/*[a-z]/results.json; do \
-		to=docs/results/quick-0/$$(basename $$(dirname $$run)) && mkdir -p $$to && cp $$run $$to; done
+		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
+			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$to; done
 	$(BIN)/tfgen table docs/results/* --write README.md
 
 clean:

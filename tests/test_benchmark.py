@@ -25,6 +25,12 @@ from tfgen.models import autoencoder
 from tfgen.models.gan import GAN
 
 LECTURE = ("gan", "vae", "autoencoder")
+MADE = {
+    "environment": {"processor": "a processor", "cpus": 2, "tensorflow": "2.21.0", "keras": "3.15.1", "torch": None},
+    "data": "mnist",
+    "rounds": 9,
+    "load_before": 0.25,
+}
 
 
 @pytest.fixture
@@ -340,8 +346,9 @@ def test_the_tables_of_answers_and_evaluations_hold_what_was_measured():
     one = {"num_images": 10, "seconds": 2.0, "images_per_second": 5.0, "peak_memory": 3 * 2**20}
     evaluation = {"parzen": {"num_samples": 7, "tfgen": one, "numpy": {**one, "images_per_second": 0.5}, "ratio": 10.0}}
     inference = {"signatures": {"generate": {"1": ways}}, "sampled": 60, "sample_seconds": 4.0}
-    tables = report.tables({"inference": inference, "evaluation": evaluation})
+    tables = report.tables({**MADE, "inference": inference, "evaluation": evaluation})
     assert "| generate | 1 | C++ runtime | 0.200 | 5,000 | 1.50 (1.25 to 2.00) |" in tables
     assert "One image of `generate` takes 0.200 ms; twice its matrix products and 0.2 ms are 0.300 ms." in tables
+    assert "a processor, 2 cores; tensorflow 2.21.0" in tables and "9 rounds; load before: 0.2" in tables
     assert "| parzen | tfgen | 10 | 7 | 2.0 | 5.0 | 3 | 10.0 |" in tables
     assert "`tfgen sample --num 60`: 4.0 s in all." in tables

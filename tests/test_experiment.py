@@ -5,7 +5,6 @@ import importlib.util
 import json
 import math
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -161,8 +160,8 @@ def test_the_measures_of_samples_are_those_of_the_generator_s_checkpoint(name, r
 
     # Parzen: SciPy's mixture of normals at the sigma that the unit names, for a few of the test images' mean.
     test = digits.test.images / 255.0
-    sigma = float(re.search(r"sigma ([\d.]+)", runs[1][name]["metrics"]["parzen_log_likelihood"]["unit"])[1])
-    sigma = np.logspace(-1, 0, 10)[np.argmin(np.abs(np.logspace(-1, 0, 10) - sigma))]
+    sigma = runs[1][name]["metrics"]["parzen_log_likelihood"]["sigma"]
+    assert np.abs(np.logspace(-1, 0, 10) - sigma).min() < 1e-12
     distances = np.stack([np.sum((samples.astype(np.float64) - x) ** 2, axis=1) for x in test])
     log_p = logsumexp(-0.5 * distances / sigma**2, axis=1) - np.log(1000) - 392 * np.log(2 * np.pi * sigma**2)
     assert metrics["parzen_log_likelihood"] == pytest.approx(log_p.mean(), abs=0.5)

@@ -112,7 +112,7 @@ def test_each_variant_is_measured_on_its_own_samples_and_verdicts(monkeypatch):
             data=datasets.digits(),
             seed=0,
             EVALUATION_BATCH=1000,
-            needed=lambda name: name,
+            needed=lambda name, load: load(name),
             metric=lambda name, value, *rest: found.update({name: value}),
             figure=lambda name, figure: None,
             export=lambda endpoints: None,

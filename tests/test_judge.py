@@ -63,6 +63,7 @@ def exported(tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     keras.utils.set_random_seed(0)
     model = convolutional_classifier((2, 2), 5)
+    (directory / "results.json").write_text('{"metrics": {"test_error": {"value": 0.01}}}')
     export.export(endpoints(model, ("features", "features", "features")), directory / "saved_model")
     return model, directory
 
@@ -77,4 +78,5 @@ def test_the_judge_says_what_the_exported_classifier_says_in_chunks(exported, im
     np.testing.assert_array_equal(judge.probabilities(images).argmax(axis=1), logits.argmax(axis=1))
     np.testing.assert_allclose(judge.features(images), model.get_layer("features")(images), rtol=1e-4, atol=1e-6)
     weights = directory / "saved_model" / "variables" / "variables.data-00000-of-00001"
+    assert judge.test_error == 0.01
     assert judge.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -93,19 +93,21 @@ def run(
     config, request = check_request(name, data, preset, output_dir, seed, epochs, precision, resume, deterministic)
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
+    for needed in _missing(name, data, preset, output_dir):
+        print(f"{name} needs {needed}: running it first", flush=True)
+        run(needed, data, preset, output_dir, resume=True)
     directory = pathlib.Path(output_dir) / name
     if (directory / "results.json").exists():
         difference = _difference(directory, request)
         if difference:
             numbered = (directory.with_name(f"{name}.{number}") for number in itertools.count(1))
             kept = next(path for path in numbered if not path.exists())
-            directory.rename(kept)
+            with _locked(directory):
+                directory.rename(kept)
             print(f"{directory} held a finished run with {difference}: moved to {kept}", flush=True)
         elif resume:
             print(f"{name}: already finished, see {directory / 'results.json'}", flush=True)
             return read_json(directory / "results.json")
-    for needed in RECIPES[name].needs:
-        _provide(needed, data, preset, output_dir, name)
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         _clear(directory, keep_unfinished=resume)
@@ -113,12 +115,14 @@ def run(
         return Run(directory, RECIPES[name], config, data, request, tensorboard).execute(EXPERIMENTS[name])
 
 
-def _provide(needed, data, preset, output_dir, name):
-    """Runs a recipe that another one reads, unless a finished run on the same data is there."""
-    results = pathlib.Path(output_dir) / needed / "results.json"
-    if not (results.exists() and read_json(results)["dataset"] == data.name):
-        print(f"{name} needs {needed}: running it first", flush=True)
-        run(needed, data, preset, output_dir, resume=True)
+def _missing(name, data, preset, output_dir):
+    """Returns the recipes that one needs of which no finished run of the same data and preset is there."""
+    found = {needed: pathlib.Path(output_dir) / needed / "results.json" for needed in RECIPES[name].needs}
+    return [
+        needed
+        for needed, path in found.items()
+        if not path.exists() or [read_json(path)[key] for key in ("dataset", "preset")] != [data.name, preset]
+    ]
 
 
 def check_request(name, data, preset, output_dir, seed, epochs, precision, resume, deterministic):
@@ -128,6 +132,8 @@ def check_request(name, data, preset, output_dir, seed, epochs, precision, resum
         InputError: if the request cannot be run, or is to resume what another one has begun.
     """
     check_run([name], preset, output_dir, seed, epochs, precision, resume)
+    for needed in _missing(name, data, preset, output_dir):
+        check_request(needed, data, preset, output_dir, 0, None, None, True, False)
     config = RECIPES[name].presets[preset]
     if epochs is not None:
         config = dataclasses.replace(config, epochs=epochs)
@@ -329,24 +335,23 @@ class Run:
         """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over `steps` iterations."""
         return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), epsilon=epsilon)
 
-    def needed(self, name):
-        """Returns the directory of the finished run of a recipe that this one needs."""
+    def needed(self, name, load):
+        """Returns what `load` makes of the directory of a finished run of a recipe that this one needs."""
         if name not in self.recipe.needs:
             raise ValueError(f"{name!r} is none of the recipe's `needs`: {self.recipe.needs}.")
-        return self.directory.parent / name
+        return load(self.directory.parent / name)
 
-    def metric(self, name, value, unit, split, n, std=None, standard_error=None):
+    def metric(self, name, value, unit, split, n, std=None, **details):
         """Records a metric; a published value is put beside it only where the data are the paper's.
 
-        `std` is for a mean over seeds, which the unit tells: the standard deviation over them. `standard_error` is
-        that of a mean over the n images.
+        `std` is for a mean over seeds, which the unit tells: the standard deviation over them. `details` are facts that
+        differ from run to run, such as the `standard_error` of a mean over the n images.
         """
         value = float(value)
         self.metrics[name] = {"value": value if math.isfinite(value) else None, "unit": unit, "split": split, "n": n}
         if std is not None:
             self.metrics[name]["std"] = float(std)
-        if standard_error is not None:
-            self.metrics[name]["standard_error"] = float(standard_error)
+        self.metrics[name] |= details
         published = self.recipe.published.get(name)
         if published and self.data.comparable:
             self.metrics[name] |= {"published": published.value, "source": published.source}

@@ -1,6 +1,7 @@
 """Results as text: the table at the end of a run, and the report of all runs in a directory."""
 
 import pathlib
+import shlex
 import statistics
 
 from tfgen.errors import InputError
@@ -20,8 +21,12 @@ def _ours(metric):
     """Returns a metric's value, with the standard deviation over seeds, or the standard error, where it has one."""
     if "std" in metric:
         return f"{_number(metric['value'])} ± {metric['std']:.2g}"
-    error = f" (standard error {metric['standard_error']:.2g})" if "standard_error" in metric else ""
-    return _number(metric["value"]) + error
+    details = []
+    if "standard_error" in metric:
+        details.append(f"standard error {metric['standard_error']:.2g}")
+    if "sigma" in metric:
+        details.append(f"sigma {metric['sigma']:.3f}{', at the edge of the grid' if metric['at_edge'] else ''}")
+    return _number(metric["value"]) + (f" ({', '.join(details)})" if details else "")
 
 
 def rows(results):
@@ -68,7 +73,7 @@ def _cells(result, metric):
     )
 
 
-README_HEADER = ("lecture", "run", "metric", "unit", "split, n", "published", "ours")
+README_HEADER = ("lecture", "tfgen run ...", "seeds", "seconds", "metric", "unit", "split, n", "published", "ours")
 README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
 
 
@@ -80,14 +85,15 @@ def readme_table(results):
     lines = []
     for runs in _groups(results):
         result = runs[0]
+        options = command(result, seed=False).split(" ", 2)[2].replace(f" --dataset {result['dataset']}", "")
         seeds = ", ".join(str(run["seed"]) for run in runs)
         seconds = statistics.mean(run["seconds"] for run in runs)
         for name in RECIPES[result["recipe"]].headline:
             if any(name not in run["metrics"] for run in runs):
                 raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
             metric = _over_seeds([run["metrics"][name] for run in runs])
-            run = f"`{result['recipe']} --preset {result['preset']}`, seed {seeds}, {seconds:,.0f} s"
-            lines.append((" ".join(result["lecture_items"]), run, f"`{name}`", *_cells(result, metric)))
+            run = (f"`{options}`", seeds, f"{seconds:,.0f}")
+            lines.append((" ".join(result["lecture_items"]), *run, f"`{name}`", *_cells(result, metric)))
     datasets = ", ".join(sorted({result["dataset"] for result in results}))
     quick = sum(result["seconds"] for result in results if result["preset"] == "quick")
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
@@ -97,6 +103,20 @@ def readme_table(results):
         "all. Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
     )
     return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
+
+
+def command(results, seed=True):
+    """Returns the command that made a run, from its results; with the seed or without."""
+    recipe = RECIPES[results["recipe"]]
+    words = ["tfgen", "run", results["recipe"], "--preset", results["preset"], "--dataset", results["dataset"]]
+    words += ["--seed", str(results["seed"])] if seed else []
+    preset = recipe.presets[results["preset"]]
+    for name in ("epochs", "precision"):
+        if name in results["config"] and results["config"][name] != getattr(preset, name, None):
+            words += [f"--{name}", str(results["config"][name])]
+    if results.get("deterministic"):
+        words.append("--deterministic")
+    return shlex.join(words)
 
 
 def _groups(results):
@@ -121,7 +141,9 @@ def _over_seeds(metrics):
     values = [metric["value"] for metric in metrics]
     if len(metrics) == 1 or None in values:
         return metrics[0] if len(metrics) == 1 else {**metrics[0], "value": None}
-    return {**metrics[0], "value": statistics.mean(values), "std": statistics.stdev(values)}
+    # What differs from seed to seed, such as a chosen sigma, is no fact about their mean.
+    common = {key: value for key, value in metrics[0].items() if all(metric.get(key) == value for metric in metrics)}
+    return {**common, "value": statistics.mean(values), "std": statistics.stdev(values)}
 
 
 def markdown_table(header, rows):

@@ -1,5 +1,10 @@
 """The images that all variants train on, and the versions they ran with."""
 
+import importlib.metadata
+import importlib.util
+import pathlib
+import platform
+
 import numpy as np
 
 from tfgen import datasets
@@ -22,4 +27,15 @@ class Images:
         else:
             images = np.random.default_rng(0).integers(256, size=(50_000, PIXELS), dtype=np.uint8)
         np.save(path, images)
-        self.description = {"data": "mnist" if prepared else "random", "environment": environment()}
+        torch = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None
+        versions = {**environment(), "torch": torch, "processor": _processor()}
+        self.description = {"data": "mnist" if prepared else "random", "environment": versions}
+
+
+def _processor():
+    """Returns the processor's name where Linux tells it, else the machine's kind."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except FileNotFoundError:
+        return platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -56,7 +56,7 @@ def importance_sampled_nll(weights, images, num_samples, rng):
             hidden = np.tanh(hidden @ kernel + bias)
         (mean_kernel, mean_bias), (var_kernel, var_bias) = weights["z_mean"][0], weights["z_log_var"][0]
         z_mean, z_log_var = hidden @ mean_kernel + mean_bias, hidden @ var_kernel + var_bias
-        epsilon = rng.standard_normal((num_samples, len(z_mean)))
+        epsilon = rng.standard_normal((num_samples, len(z_mean)), np.float32)
         z = z_mean + np.exp(0.5 * z_log_var) * epsilon
         *inner, (kernel, bias) = weights["decoder"]
         hidden = z

@@ -27,6 +27,9 @@ class _Recipe(Run):
         self.taken = build, batches(0), self.steps_per_epoch(batch_size)
         raise _Taken
 
+    def needed(self, name, load):
+        """Reads no other run: nothing is evaluated."""
+
 
 def recipe(family, images):
     """Returns `(build, batches, steps_per_epoch)` as the family's recipe passes them to `Run.fit`."""
@@ -76,14 +79,12 @@ class Trainer:
         """
         whole = _seconds(lambda: self.train(self.steps_per_epoch)) / self.steps_per_epoch
         element = next(iter(self.batches))
-        # An element may hold the batches of several steps.
-        held = int(np.prod(tf.nest.flatten(element)[0].shape)) // datasets.PIXELS // self.family.config.batch_size
-        calls = max(1, min(self.steps_per_epoch, 100) // held)
+        calls, jit_compile = min(self.steps_per_epoch, 100), self.model.jit_compile
         stream = self.batches.take(calls)
-        read = _seconds(lambda: stream.reduce(0.0, lambda total, x: total + _first(x))) / (calls * held)
-        with_update = _seconds(_loop(self.model, element, calls)) / (calls * held)
+        read = _seconds(lambda: stream.reduce(0.0, lambda total, x: total + _first(x))) / calls
+        with_update = _seconds(_loop(self.model, element, calls, jit_compile)) / calls
         _descend(self.model)
-        compute = _seconds(_loop(self.model, element, calls)) / (calls * held)
+        compute = _seconds(_loop(self.model, element, calls, jit_compile)) / calls
         update = with_update - compute
         return {"whole": whole, "input": read, "compute": compute, "update": update, "rest": whole - read - with_update}
 
@@ -104,10 +105,10 @@ def _first(element):
     return tf.reshape(tf.nest.flatten(element)[0], [-1])[0]
 
 
-def _loop(model, element, calls):
-    """Returns a function that trains so many times on one element of the stream, in one compiled call."""
+def _loop(model, element, calls, jit_compile):
+    """Returns a function that trains so many times on one element of the stream, in one call."""
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=jit_compile)
     def loop():
         for _ in tf.range(calls):
             model.train_step(element)

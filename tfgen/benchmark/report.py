@@ -35,7 +35,13 @@ def summary(training):
 
 def tables(results):
     """Returns the Markdown of what was measured."""
-    parts = [f"### Training: times as fast as\n\n{summary(results['training'])}"] if "training" in results else []
+    environment = results["environment"]
+    versions = ", ".join(f"{name} {environment[name]}" for name in ("tensorflow", "keras", "torch"))
+    parts = [
+        f"{environment['processor']}, {environment['cpus']} cores; {versions}; images: {results['data']}; "
+        f"{results['rounds']} rounds; load before: {results['load_before']:.1f}."
+    ]
+    parts += [f"### Training: times as fast as\n\n{summary(results['training'])}"] if "training" in results else []
     for name, family in results.get("training", {}).items():
         parts.append(f"### Training: {name}\n\n{_training(family)}")
     if "scaling" in results:

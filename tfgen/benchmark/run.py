@@ -66,7 +66,11 @@ def run(sections, families, rounds, seconds, full, quick, data_dir, output_dir):
         if "evaluation" in sections:
             print("evaluation ...", flush=True)
             results["evaluation"] = evaluation.measure(images, 10_000 if full else 500, quick)
-    output_dir = pathlib.Path(output_dir)
+        return _write(results, pathlib.Path(output_dir))
+
+
+def _write(results, output_dir):
+    """Writes the files; returns the results."""
     write_atomically(output_dir / "benchmark.json", json.dumps(results, indent=1, allow_nan=False).encode())
     write_atomically(output_dir / "benchmark.md", f"{report.tables(results)}\n".encode())
     if "training" in results:

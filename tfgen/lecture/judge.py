@@ -12,6 +12,7 @@ from tfgen.evaluation.coverage import class_shares, classifier_score
 from tfgen.evaluation.frechet import frechet_distance
 from tfgen.evaluation.manifold import precision_and_recall
 from tfgen.evaluation.parzen import parzen_log_likelihood
+from tfgen.files import read_json
 from tfgen.models import classifier
 from tfgen.models.networks import in_float32
 
@@ -69,6 +70,7 @@ class Judge:
 
     Attributes:
         sha256: of the file of its weights, which names it.
+        test_error: the share of test images that it misclassifies.
     """
 
     CHUNK = 1000
@@ -77,6 +79,7 @@ class Judge:
         self.model = tf.saved_model.load(str(directory / "saved_model"))
         (weights,) = (directory / "saved_model" / "variables").glob("variables.data-*")
         self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self.test_error = read_json(directory / "results.json")["metrics"]["test_error"]["value"]
 
     def _in_chunks(self, signature, output, images):
         function = self.model.signatures[signature]
@@ -103,18 +106,18 @@ def record_parzen(run, name, points):
         datasets.scale(images).numpy() for images in (run.data.validation.images[:1000], run.data.test.images)
     )
     result = parzen_log_likelihood(points, validation, test)
-    edge = ", at the edge of the grid" if result.at_edge else ""
-    unit = f"nats per image, {len(points):,} points, sigma {result.sigma:.3f}{edge}"
-    run.metric(name, result.log_likelihood, unit, "test", len(test), standard_error=result.standard_error)
+    unit = f"nats per image, window of {len(points):,} points"
+    details = {key: getattr(result, key) for key in ("standard_error", "sigma", "at_edge")}
+    run.metric(name, result.log_likelihood, unit, "test", len(test), **details)
 
 
-def measure_samples(run, samples):
+def measure_samples(run, judge, samples):
     """Records every measure of generated images; returns the share of each digit among them, `(10,)`.
 
     The Frechet distance, precision and recall compare as many samples as there are test images with these; training
     images in the samples' place give what a perfect generator would get.
     """
-    judge = Judge(run.needed("digit-classifier"))
+    by = {"classifier": judge.sha256, "classifier_test_error": judge.test_error}
     record_parzen(run, "parzen_log_likelihood", samples)
 
     test = datasets.scale(run.data.test.images).numpy()
@@ -122,15 +125,17 @@ def measure_samples(run, samples):
     train = datasets.scale(run.data.train.images[:n]).numpy()
     judged, real, true = (judge.features(images[:n]) for images in (samples, test, train))
     against = f"generated, against {n:,} test images"
-    unit = f"squared distance of features, classifier {judge.sha256[:8]}"
-    run.metric("frechet_distance", frechet_distance(judged, real), unit, against, n)
-    run.metric("frechet_distance__train_images", frechet_distance(true, real), unit, "train, against test", n)
+    unit = "squared distance of the digit classifier's features"
+    run.metric("frechet_distance", frechet_distance(judged, real), unit, against, n, **by)
+    run.metric("frechet_distance__train_images", frechet_distance(true, real), unit, "train, against test", n, **by)
     precision, recall = precision_and_recall(judged, real)
-    run.metric("sample_precision", precision, "share of samples among the test images' 3-nearest balls", against, n)
-    run.metric("sample_recall", recall, "share of test images among the samples' 3-nearest balls", against, n)
+    run.metric(
+        "sample_precision", precision, "share of samples among the test images' 3-nearest balls", against, n, **by
+    )
+    run.metric("sample_recall", recall, "share of test images among the samples' 3-nearest balls", against, n, **by)
 
     probabilities = judge.probabilities(samples)
-    run.metric("classifier_score", classifier_score(probabilities), "1 to 10", "generated", len(samples))
+    run.metric("classifier_score", classifier_score(probabilities), "1 to 10", "generated", len(samples), **by)
     shares = class_shares(probabilities)
-    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", len(samples))
+    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", len(samples), **by)
     return shares

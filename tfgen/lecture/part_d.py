@@ -22,6 +22,7 @@ from tfgen.models.networks import in_float32
 def gan(run):
     """D: algorithm 1 on MNIST, samples of the same noise through training, and how they cover the classes."""
     config = run.config
+    judge = run.needed("digit-classifier", Judge)
     snapshots = run.directory / "checkpoints" / "samples"
     epochs = animation_epochs(config.epochs)
 
@@ -35,7 +36,7 @@ def gan(run):
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
 
-    shares = measure_samples(run, samples)
+    shares = measure_samples(run, judge, samples)
 
     run.figure("samples", figures.image_grid(samples[:100], 10, f"GAN after {config.epochs} epochs"))
     stages = {epoch: arrays["images"] for epoch, arrays in read_snapshots(snapshots, epochs).items()}
@@ -88,6 +89,7 @@ def _snapshot_path(directory, epoch):
 def gan_variants(run):
     """D1, D3: the same GAN with either noise and either generator loss, and the gradients that the losses give."""
     config, data = run.config, run.data
+    judge = run.needed("digit-classifier", Judge)
     variants = [(noise, loss) for loss in config.generator_losses for noise in config.noises]
     test = datasets.scale(data.test.images).numpy()
     seed = stateless_seed(run.seed, Draw.SAMPLE, 1)
@@ -104,7 +106,6 @@ def gan_variants(run):
         if main:
             run.export(model.endpoints())
 
-    judge = Judge(run.needed("digit-classifier"))
     shares = {variant: class_shares(judge.logits(images)) for variant, images in samples.items()}
     n, covered = config.num_samples, f"digits with a share of {config.covered_share:.0%} or more"
     for variant in variants:

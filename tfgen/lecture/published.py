@@ -12,7 +12,7 @@ from tfgen.evaluation.coverage import active_units
 from tfgen.evaluation.importance import importance_sampled_nll
 from tfgen.evaluation.parzen import kmeans_centres
 from tfgen.evaluation.pca import pca_squared_error
-from tfgen.lecture.judge import measure_samples, record_parzen
+from tfgen.lecture.judge import Judge, measure_samples, record_parzen
 from tfgen.lecture.part_a import SQUARED_ERROR, autoencoder_of, train_autoencoder
 from tfgen.lecture.part_b import draw_training, fit_vae, measure_elbo, prior_sample
 from tfgen.lecture.part_d import read_snapshots, snapshot_epochs, write_snapshot
@@ -106,6 +106,7 @@ def burda(run):
 def gan_goodfellow(run):
     """Goodfellow et al. 2014: the GAN of the experiments on MNIST, by the measure of their table 1."""
     config, data = run.config, run.data
+    judge = run.needed("digit-classifier", Judge)
     steps = run.steps_per_epoch(config.batch_size)
     train = datasets.scale(data.train.images).numpy()
     snapshots = run.directory / "checkpoints" / "samples"
@@ -153,7 +154,7 @@ def gan_goodfellow(run):
 
     z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
-    shares = measure_samples(run, samples)
+    shares = measure_samples(run, judge, samples)
     _measure_baselines(run, len(samples), train)
 
     title = f"The GAN of the 2014 paper after {config.epochs} epochs"
@@ -172,7 +173,7 @@ def gan_goodfellow(run):
 def _measure_baselines(run, n, train):
     """Records what tells the worth of a Parzen log-likelihood: that of n training images, and of n centres of k-means.
 
-    No sample can be better than the first, and the second are no images at all.
+    True images make no better window than centres do, which are no images at all (Theis et al. 2015).
     """
     n = min(n, len(train))
     record_parzen(run, "parzen_log_likelihood__train_images", train[:n])

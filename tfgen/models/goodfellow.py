@@ -49,8 +49,8 @@ def dropout(x, keep, seed):
 class GoodfellowGAN(GAN):
     """Maxout discriminator with dropout on the input of each of its layers; both networks move from the same state.
 
-    The generator is that of `GAN` with output biases at the logits of the data's mean, if `marginals` is called. One
-    step takes one batch of noise, and both gradients before either update; D's loss is half of `GAN`'s.
+    The generator is that of `GAN`; `set_output_bias` sets its output biases to the logits of the data's mean. One step
+    takes one batch of noise, and both gradients before either update; D's loss is half of `GAN`'s.
 
     Args:
         discriminator_units: number of maxout units of each hidden layer.

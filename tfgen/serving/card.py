@@ -1,11 +1,9 @@
 """The model card of a published model: what it is, what it was measured to do, and what it is not for."""
 
 import json
-import shlex
 
 from tfgen.files import read_json, write_atomically
-from tfgen.recipes import RECIPES
-from tfgen.report import markdown_table, metric_rows
+from tfgen.report import command, markdown_table, metric_rows
 from tfgen.serving import config
 
 
@@ -21,20 +19,6 @@ def write(model):
     write_atomically(model / "results.json", results)
     text = model_card(read_json(assets / "tfgen.json"), json.loads(results), version)
     write_atomically(model / "README.md", text.encode())
-
-
-def command(results):
-    """Returns the command that made a run, from its results."""
-    recipe = RECIPES[results["recipe"]]
-    words = ["tfgen", "run", results["recipe"], "--preset", results["preset"], "--dataset", results["dataset"]]
-    words += ["--seed", str(results["seed"])]
-    preset = recipe.presets[results["preset"]]
-    for name in ("epochs", "precision"):
-        if name in results["config"] and results["config"][name] != getattr(preset, name, None):
-            words += [f"--{name}", str(results["config"][name])]
-    if results["deterministic"]:
-        words.append("--deterministic")
-    return shlex.join(words)
 
 
 def model_card(description, results, version):
