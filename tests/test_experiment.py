@@ -288,6 +288,49 @@ def test_models_are_what_the_recipes_say(stored):
     assert widths == [300, 150]
 
 
+def test_the_published_experiments_models_are_what_the_recipes_say(stored):
+    config, model = RECIPES["digit-classifier"].presets["smoke"], stored("digit-classifier")
+    layers = model.get_layer("features").layers
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    assert tuple(layer.filters for layer in convolutions) == config.filters == (32, 64)
+    assert layers[-1].units == config.units == 128
+    assert {layer.compute_dtype for layer in (*convolutions, layers[-1])} == {_computed(config)}
+    assert _first_rate(model.optimizer) == config.learning_rate == 2e-3
+
+    config, model = RECIPES["autoencoder-30d"].presets["smoke"], stored("autoencoder-30d")
+    dense = [layer for half in ("encoder", "decoder") for layer in model.get_layer(half).layers[1:]]
+    assert [layer.units for layer in dense] == [*config.hidden_units, 784]
+    assert config.hidden_units == (1000, 500, 250, 30, 250, 500, 1000)
+    hidden, code = config.activation, config.code_activation
+    activations = [keras.activations.serialize(layer.activation) for layer in dense]
+    assert activations == [hidden, hidden, hidden, code, hidden, hidden, hidden, "sigmoid"]
+    assert {layer.compute_dtype for layer in dense} == {_computed(config)}
+    assert _first_rate(model.optimizer) == config.learning_rate
+
+    for name, k in (("vae-burda", 1), ("iwae-burda", 5)):
+        config, model = RECIPES[name].presets["smoke"], stored(name)
+        assert (model.latent_dim, tuple(model.hidden_units), model.activation) == (50, (200, 200), "tanh")
+        assert k == config.stages[-1][0] == getattr(model, "num_samples", 1)
+        assert _first_rate(model.optimizer) == config.stages[-1][2]
+        assert model.optimizer.epsilon == config.epsilon == 5e-6
+
+    config, model = RECIPES["gan-goodfellow"].presets["smoke"], stored("gan-goodfellow")
+    fields = ("noise", "noise_dim", "pieces", "input_keep", "hidden_keep", "generator_range", "discriminator_range")
+    for field in fields:
+        assert getattr(model, field) == getattr(config, field), field
+    assert tuple(model.generator_units) == config.generator_units == (1200, 1200)
+    assert tuple(model.discriminator_units) == config.discriminator_units == (240, 240)
+    assert {layer.compute_dtype for layer in model.generator.layers[1:]} == {_computed(config)}
+    for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
+        assert _first_rate(optimizer) == config.learning_rate == 0.1
+        assert (optimizer.momentum, optimizer.final_momentum) == (config.momentum, config.final_momentum) == (0.5, 0.7)
+
+
+def _computed(config):
+    """Returns the dtype of the products that a configuration's training is to use."""
+    return config.precision.removeprefix("mixed_")
+
+
 def _first_rate(optimizer):
     return optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
 

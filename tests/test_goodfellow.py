@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfgen.distributions import Draw, stateless_seed
+from tfgen.models import goodfellow
 from tfgen.models.goodfellow import GoodfellowGAN, RisingMomentumSGD, dropout
 
 
@@ -87,6 +88,68 @@ def test_one_step_moves_both_networks_from_the_same_state(images):
     model.train_on_batch(x)
     for a, b in zip(model.get_weights(), mirror.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def retraced(x, steps, logits_of):
+    """Returns the weights after training steps by hand, velocities and all; D's logits come from `logits_of`."""
+    mirror = small()
+    networks = (mirror.discriminator, mirror.generator)
+    velocities = [[np.zeros(variable.shape) for variable in network.trainable_variables] for network in networks]
+    for t in range(steps):
+        z = mirror.sample_noise((len(x), 8), stateless_seed(0, Draw.NOISE, t))
+        with tf.GradientTape(persistent=True) as tape:
+            real, fake = logits_of(mirror, x, mirror.generator(z), t)
+            # log D = -softplus(-l) and log(1 - D) = -softplus(l).
+            d_loss = 0.5 * tf.reduce_mean(tf.nn.softplus(-real) + tf.nn.softplus(fake))
+            g_loss = tf.reduce_mean(tf.nn.softplus(-fake))
+        gradients = [
+            tape.gradient(loss, network.trainable_variables)
+            for loss, network in zip((d_loss, g_loss), networks, strict=True)
+        ]
+        for network, velocity, gradient in zip(networks, velocities, gradients, strict=True):
+            for i, variable in enumerate(network.trainable_variables):
+                # From 0.5 to 0.7 in ten steps.
+                velocity[i] = (0.5 + 0.02 * t) * velocity[i] - 0.1 * gradient[i].numpy()
+                variable.assign_add(velocity[i])
+    return mirror.get_weights()
+
+
+def test_training_drops_pixels_and_units_by_numbers_that_no_two_halves_or_steps_share(images):
+    x = tf.constant(images[:50])
+    model = small()
+    for _ in range(2):
+        model.train_on_batch(x)
+
+    def distance(logits_of):
+        pairs = zip(model.get_weights(), retraced(x, 2, logits_of), strict=True)
+        return max(np.abs(a - b).max() for a, b in pairs)
+
+    def dropped(real_number, fake_number):
+        def logits_of(mirror, real, fake, t):
+            numbers = (tf.constant(number(t), tf.int64) for number in (real_number, fake_number))
+            return [mirror.dropped_logits(half, number) for half, number in zip((real, fake), numbers, strict=True)]
+
+        return logits_of
+
+    assert distance(dropped(lambda t: 2 * t, lambda t: 2 * t + 1)) < 1e-5
+    # Wrong: no dropout at all, the same in both halves, the same in every step.
+    assert distance(lambda mirror, real, fake, t: (mirror.discriminator(real), mirror.discriminator(fake))) > 1e-3
+    assert distance(dropped(lambda t: 2 * t, lambda t: 2 * t)) > 1e-3
+    assert distance(dropped(lambda t: 0, lambda t: 1)) > 1e-3
+
+
+def test_pixels_are_kept_with_the_one_share_and_hidden_units_with_the_other(images, monkeypatch):
+    model, calls = small(), []
+
+    def watched(x, keep, seed):
+        calls.append((tuple(x.shape), keep, tuple(seed.numpy())))
+        return dropout(x, keep, seed)
+
+    monkeypatch.setattr(goodfellow, "dropout", watched)
+    for number in range(2):
+        model.dropped_logits(tf.constant(images[:5]), tf.constant(number, tf.int64))
+    assert [call[:2] for call in calls] == 2 * [((5, 784), 0.8), ((5, 6), 0.5), ((5, 4), 0.5)]
+    assert len({seed for _, _, seed in calls}) == 6
 
 
 def test_every_iteration_and_both_halves_of_a_batch_have_dropout_of_their_own(images):
