@@ -23,8 +23,9 @@ class Client:
         address: "http://HOST:PORT" or "https://HOST:PORT", with USER:PASSWORD@ before the host and a path in front of
             the server's where a proxy wants them; or "grpc://HOST:PORT", for which the extra `serving` and TensorFlow
             are needed.
-        timeout: seconds that each request may take. A call of `predict` makes one; the first for a model makes two,
-            one that fails up to three.
+        timeout: seconds that each request may take; over REST, looking up the host's name and trying further
+            addresses of it come on top. A call of `predict` makes one request; the first for a model makes two, one
+            that fails up to three.
 
     Raises:
         InputError: if the address or the timeout is none.
