@@ -379,7 +379,7 @@ def test_models_of_equal_shape_in_a_run_begin_with_weights_of_their_own(digits, 
 
     for name in (None, "second", None):
         with pytest.raises(Killed):
-            run.fit(build, lambda first_step: None, 100, None, name=name)
+            run.fit(build, lambda first_step: None, 100, (np.zeros((1, 4)),), name=name)
     assert np.any(built[0][0] != built[1][0])
     np.testing.assert_array_equal(built[0][0], built[2][0])
 

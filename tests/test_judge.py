@@ -77,6 +77,21 @@ def test_the_judge_says_what_the_exported_classifier_says_in_chunks(exported, im
     np.testing.assert_allclose(judge.probabilities(images).sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(judge.probabilities(images).argmax(axis=1), logits.argmax(axis=1))
     np.testing.assert_allclose(judge.features(images), model.get_layer("features")(images), rtol=1e-4, atol=1e-6)
-    weights = directory / "saved_model" / "variables" / "variables.data-00000-of-00001"
     assert judge.test_error == 0.01
-    assert judge.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights = sorted(weight.tobytes() for weight in model.get_weights())
+    assert judge.sha256 == hashlib.sha256(b"".join(weights)).hexdigest()
+
+
+def test_the_judge_s_hash_is_its_weights_not_its_file_s(exported, tmp_path):
+    """A copy that the same process makes has layers of other names."""
+    model, directory = exported
+    copy = convolutional_classifier((2, 2), 5)
+    (tmp_path / "results.json").write_text('{"metrics": {"test_error": {"value": 0.01}}}')
+    copy.set_weights(model.get_weights())
+    export.export(endpoints(copy, ("features", "features", "features")), tmp_path / "saved_model")
+    assert Judge(tmp_path).sha256 == Judge(directory).sha256
+    changed = model.get_weights()
+    changed[0][0, 0, 0, 0] += 1e-6
+    copy.set_weights(changed)
+    export.export(endpoints(copy, ("features", "features", "features")), tmp_path / "saved_model")
+    assert Judge(tmp_path).sha256 != Judge(directory).sha256

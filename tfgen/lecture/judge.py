@@ -69,7 +69,7 @@ class Judge:
     """The exported classifier of a finished run of `digit-classifier`.
 
     Attributes:
-        sha256: of the file of its weights, which names it.
+        sha256: of its weights, which names it whatever the file that holds them.
         test_error: the share of test images that it misclassifies.
     """
 
@@ -77,8 +77,9 @@ class Judge:
 
     def __init__(self, directory):
         self.model = tf.saved_model.load(str(directory / "saved_model"))
-        (weights,) = (directory / "saved_model" / "variables").glob("variables.data-*")
-        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        # Sorted, since their order in the file, like their names, depends on what else the exporting process has built.
+        weights = sorted(weight.numpy().tobytes() for weight in self.model.signatures["classify"].variables)
+        self.sha256 = hashlib.sha256(b"".join(weights)).hexdigest()
         self.test_error = read_json(directory / "results.json")["metrics"]["test_error"]["value"]
 
     def _in_chunks(self, signature, output, images):
