@@ -541,7 +541,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(name, 
     for a, b in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_array_equal(a, b)
     logs = [experiment._read_log(tmp_path / part / name / "training.csv") for part in ("whole", "parts")]
-    assert logs[1]["epoch"] == [0, 1, 2]
+    assert logs[1]["epoch"] == list(range(len(logs[0]["epoch"])))
     for column in set(logs[0]) - {"seconds"}:
         assert logs[0][column] == logs[1][column], column
 
