@@ -200,6 +200,24 @@ def test_saving_and_loading_restores_outputs_configuration_and_optimizers(images
     assert float(loaded.generator_optimizer.current_momentum()) == pytest.approx(0.5 + 0.2 * 9 / 10)
 
 
+def test_averaged_weights_follow_their_recursion_and_leave_the_training_as_it_is(images):
+    model, plain = small(learning_rate=1.0), small(learning_rate=1.0)
+    optimizer = RisingMomentumSGD(1.0, 0.5, 0.7, 10, use_ema=True, ema_momentum=0.75)
+    model.compile(optimizer, RisingMomentumSGD(1.0, 0.5, 0.7, 10), jit_compile=False)
+    averages = None
+    for _ in range(4):
+        for network in (model, plain):
+            network.train_on_batch(images)
+        weights = [weight.numpy().astype(np.float64) for weight in model.generator.trainable_variables]
+        averages = [0.75 * a + 0.25 * w for a, w in zip(averages or weights, weights, strict=True)]
+    for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    optimizer.finalize_variable_values(model.generator.trainable_variables)
+    for variable, average, last in zip(model.generator.trainable_variables, averages, weights, strict=True):
+        np.testing.assert_allclose(variable.numpy(), average, rtol=1e-4, atol=1e-6)
+        assert np.abs(average - last).max() > 1e-4
+
+
 def test_bfloat16_products_keep_weights_in_float32_and_come_near_the_float32_step(images):
     stepped = {}
     for dtype in ("float32", "mixed_bfloat16"):

@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from tfgen import cli, datasets
 from tfgen.checks import check_run
+from tfgen.distributions import Draw, stateless_seed
 from tfgen.errors import InputError
 from tfgen.experiment import EXPERIMENTS, Run, check_request
 from tfgen.lecture import part_d, published
+from tfgen.models.goodfellow import GoodfellowGAN
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
 from tfgen.recipes import RECIPES
 
@@ -44,6 +46,9 @@ class Untrained(Run):
         }
         self.fitted.append(fitted)
         model.set_weights([weight + np.float32(1 / 8192) for weight in fitted["initial"]])
+        if isinstance(model, GoodfellowGAN):
+            for average, weight in zip(averages_of(model), model.generator.trainable_variables, strict=True):
+                average.assign(weight + np.float32(1 / 8192))
         if on_epoch_end:
             for epoch in range(1, (epochs or self.config.epochs) + 1):
                 on_epoch_end(model, epoch)
@@ -60,6 +65,11 @@ class Untrained(Run):
 
     def export(self, endpoints):
         self.exported = endpoints
+
+
+def averages_of(gan):
+    """Returns the variables that hold the moving averages of the generator's weights."""
+    return [variable for variable in gan.generator_optimizer.variables if variable.name.endswith("_average")]
 
 
 def untrained(name, digits, directory, until_trained=False, **changed):
@@ -273,6 +283,37 @@ def test_the_precision_asked_for_is_that_of_the_run_and_else_the_recipe_s(name, 
         assert config.precision == request["precision"] == expected
 
 
+def test_goodfellow_s_averaged_weights_are_exported_and_measured_beside_the_last(digits, tmp_path, monkeypatch):
+    measured = {}
+
+    def measure_samples(run, judge, samples, suffix=""):
+        measured[suffix] = samples
+        return np.full(10, 0.1)
+
+    monkeypatch.setattr(published, "measure_samples", measure_samples)
+    monkeypatch.setattr(published, "_measure_baselines", lambda *arguments: None)
+    monkeypatch.setattr("tfgen.figures.curves", lambda *arguments, **options: None)
+    sizes = {"generator_units": (8,), "discriminator_units": (4,), "pieces": 2, "precision": "float32"}
+    run = untrained("gan-goodfellow", digits, tmp_path, num_samples=50, **sizes)
+    fitted = run.fitted[0]
+    generator, discriminator = fitted["model"].generator, fitted["model"].discriminator
+
+    z = fitted["model"].sample_noise((50, 100), stateless_seed(0, Draw.SAMPLE, 1))
+    last = [weight + np.float32(1 / 8192) for weight in fitted["initial"]]
+    generator.set_weights(last[: len(generator.weights)])
+    of_last = generator(z).numpy()
+    generator.set_weights([weight + np.float32(1 / 8192) for weight in generator.get_weights()])
+    of_averages = generator(z).numpy()
+    assert set(measured) == {"", "__last_weights"}
+    np.testing.assert_allclose(measured["__last_weights"], of_last, rtol=1e-5)
+    np.testing.assert_allclose(measured[""], of_averages, rtol=1e-5)
+    assert np.abs(of_averages - of_last).max() > 1e-4
+    exported = {name: function for name, (function, _) in run.exported.items()}
+    np.testing.assert_allclose(exported["generate_from_z"](z)["image"], of_averages, rtol=1e-5)
+    x = datasets.scale(digits.test.images[:9])
+    np.testing.assert_allclose(exported["discriminate"](x)["logit"], discriminator(x), rtol=1e-5, atol=1e-6)
+
+
 def layers_with_weights(layer):
     """Returns the layers below one that have weights and no layers of their own."""
     inner = getattr(layer, "layers", [])
@@ -298,7 +339,7 @@ def test_bfloat16_is_of_the_products_alone_and_goes_without_xla(name, digits, tm
 def test_what_was_trained_in_bfloat16_is_measured_and_exported_in_float32(name, digits, tmp_path, monkeypatch):
     measured = []
 
-    def measure_samples(run, judge, samples):
+    def measure_samples(run, judge, samples, suffix=""):
         measured.append(samples)
         return np.full(10, 0.1)
 
@@ -334,6 +375,5 @@ def test_what_was_trained_in_bfloat16_is_measured_and_exported_in_float32(name, 
         }[output]
         recorded = run.metrics["test_squared_error" if output == "reconstruction" else "test_error"]
         assert recorded == pytest.approx(measure(expected), rel=1e-5)
-    else:
-        (samples,) = measured
+    for samples in measured:
         assert np.any(samples != tf.cast(tf.cast(samples, tf.bfloat16), tf.float32).numpy())

@@ -112,14 +112,15 @@ def record_parzen(run, name, points):
     run.metric(name, result.log_likelihood, unit, "test", len(test), **details)
 
 
-def measure_samples(run, judge, samples):
+def measure_samples(run, judge, samples, suffix=""):
     """Records every measure of generated images; returns the share of each digit among them, `(10,)`.
 
-    The Frechet distance, precision and recall compare as many samples as there are test images with these; training
-    images in the samples' place give what a perfect generator would get.
+    A `suffix` of the metrics' names tells a run's sets of samples apart. The Frechet distance, precision and recall
+    compare as many samples as there are test images with these; training images in the samples' place give what a
+    perfect generator would get.
     """
     by = {"classifier": judge.sha256, "classifier_test_error": judge.test_error}
-    record_parzen(run, "parzen_log_likelihood", samples)
+    record_parzen(run, f"parzen_log_likelihood{suffix}", samples)
 
     test = datasets.scale(run.data.test.images).numpy()
     n = min(len(samples), len(test))
@@ -127,16 +128,18 @@ def measure_samples(run, judge, samples):
     judged, real, true = (judge.features(images[:n]) for images in (samples, test, train))
     against = f"generated, against {n:,} test images"
     unit = "squared distance of the digit classifier's features"
-    run.metric("frechet_distance", frechet_distance(judged, real), unit, against, n, **by)
+    run.metric(f"frechet_distance{suffix}", frechet_distance(judged, real), unit, against, n, **by)
     run.metric("frechet_distance__train_images", frechet_distance(true, real), unit, "train, against test", n, **by)
     precision, recall = precision_and_recall(judged, real)
-    run.metric(
-        "sample_precision", precision, "share of samples among the test images' 3-nearest balls", against, n, **by
-    )
-    run.metric("sample_recall", recall, "share of test images among the samples' 3-nearest balls", against, n, **by)
+    unit = "share of samples among the test images' 3-nearest balls"
+    run.metric(f"sample_precision{suffix}", precision, unit, against, n, **by)
+    unit = "share of test images among the samples' 3-nearest balls"
+    run.metric(f"sample_recall{suffix}", recall, unit, against, n, **by)
 
     probabilities = judge.probabilities(samples)
-    run.metric("classifier_score", classifier_score(probabilities), "1 to 10", "generated", len(samples), **by)
+    n = len(samples)
+    run.metric(f"classifier_score{suffix}", classifier_score(probabilities), "1 to 10", "generated", n, **by)
     shares = class_shares(probabilities)
-    run.metric("rarest_class_share", shares.min(), "share of samples, 0.1 being even", "generated", len(samples), **by)
+    unit = "share of samples, 0.1 being even"
+    run.metric(f"rarest_class_share{suffix}", shares.min(), unit, "generated", n, **by)
     return shares
