@@ -59,7 +59,8 @@ def burda(run):
     mean = np.clip(datasets.scale(data.train.images).numpy().mean(axis=0), 0.001, 0.999)
 
     model, last = None, len(config.stages) - 1
-    epochs = [max(1, round(share * config.epochs)) for _, share, _ in config.stages]
+    ends = np.round(np.cumsum([0, *(share for _, share, _ in config.stages)]) * config.epochs)
+    epochs = [max(1, int(count)) for count in np.diff(ends)]
     for i, (k, _, learning_rate) in enumerate(config.stages):
         weights = model.get_weights() if model else None
 
