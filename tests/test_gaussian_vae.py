@@ -79,3 +79,10 @@ def test_generated_images_are_the_means():
     model = small_vae()
     output = model.endpoints()["generate"][0](np.arange(4))
     np.testing.assert_allclose(output["image"], model.decoder(output["z"])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("min_variance", [0, -0.04])
+def test_a_floor_of_the_variance_is_positive_and_never_taken_for_the_latents(min_variance):
+    with pytest.raises(ValueError, match=f"`min_variance` must be positive, got {min_variance}"):
+        GaussianVAE(min_variance=min_variance)
+    assert GaussianVAE(3, (4,), 12).latent_dim == 3

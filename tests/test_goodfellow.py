@@ -184,6 +184,18 @@ def test_what_this_gan_does_not_do_is_refused(options):
         small(**options)
 
 
+@pytest.mark.parametrize("name", ["input_keep", "hidden_keep"])
+@pytest.mark.parametrize("share", [0, 1.5, 80])
+def test_a_share_to_keep_that_is_none_is_refused(name, share):
+    with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
+        small(**{name: share})
+
+
+def test_an_optimizer_without_momentum_is_refused():
+    with pytest.raises(ValueError, match="`momentum` must be positive, got 0"):
+        RisingMomentumSGD(momentum=0)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_saving_and_loading_restores_outputs_configuration_and_optimizers(images, tmp_path, dtype):
     model = small(dtype=dtype)

@@ -94,7 +94,7 @@ def test_an_impossible_image_stays_finite():
     assert np.all(np.isfinite(importance_sampled_nll(encode, log_likelihood, far, 100, SEED)))
 
 
-@pytest.mark.parametrize("num_samples", [0, -5, 75])
-def test_a_number_of_samples_that_cannot_be_taken_is_refused(num_samples):
-    with pytest.raises(ValueError, match=rf"multiple of `chunk`.*got {num_samples}"):
-        importance_sampled_nll(encode, log_likelihood, IMAGES, num_samples, SEED)
+@pytest.mark.parametrize(("num_samples", "chunk"), [(0, 50), (-5, 50), (75, 50), (75, 0)])
+def test_a_number_of_samples_that_cannot_be_taken_is_refused(num_samples, chunk):
+    with pytest.raises(ValueError, match=rf"multiple of `chunk` \({chunk}\), got {num_samples}"):
+        importance_sampled_nll(encode, log_likelihood, IMAGES, num_samples, SEED, chunk=chunk)

@@ -5,13 +5,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgen.distributions import Draw, log_prior_ratio, normal_log_prob, stateless_seed
+from tfgen.distributions import (
+    Draw,
+    kl_divergence,
+    log_prior_ratio,
+    normal_log_prob,
+    stateless_normal,
+    stateless_seed,
+)
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
 
 
 def small(num_samples, **kwargs):
     keras.utils.set_random_seed(0)
-    model = ImportanceWeightedVAE(num_samples, **{"latent_dim": 1, "hidden_units": (16,), "input_dim": 12, **kwargs})
+    options = {"latent_dim": 1, "hidden_units": (16,), "input_dim": 12, **kwargs}
+    model = ImportanceWeightedVAE(num_samples=num_samples, **options)
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=True)
     return model
 
@@ -69,6 +77,17 @@ def test_one_sample_gives_the_elbo_in_expectation_and_the_same_terms(data):
     assert np.mean(reconstruction) == pytest.approx(np.mean(expected[0]), rel=0.05)
 
 
+def test_the_reconstruction_loss_of_several_samples_is_their_mean(data):
+    model = small(5, latent_dim=2)
+    seed = stateless_seed(3, Draw.LATENT, 0)
+    _, reconstruction, kl = model.loss_and_terms(data, seed)
+    mean, log_var = model.encoder(data)
+    draws = mean + np.exp(0.5 * log_var) * stateless_normal((5, 64, 2), seed)
+    each = [-model.log_likelihood(data, z) for z in draws]
+    np.testing.assert_allclose(reconstruction, np.mean(each, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(kl, kl_divergence(mean, log_var), rtol=1e-5)
+
+
 def test_the_log_ratio_of_prior_and_posterior_is_that_of_their_densities():
     rng = np.random.default_rng(0)
     mean, log_var, epsilon = (rng.standard_normal((6, 3)).astype(np.float32) for _ in range(3))
@@ -109,5 +128,10 @@ def test_saving_keeps_k_and_the_weights(data, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.num_samples == 5 and int(loaded.optimizer.iterations) == 1
     np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
-    with pytest.raises(ValueError, match="`num_samples` must be at least 1, got 0"):
-        ImportanceWeightedVAE(0)
+
+
+@pytest.mark.parametrize("num_samples", [0, -1, 2.5])
+def test_k_is_a_whole_number_of_at_least_1_and_never_taken_for_the_latents(num_samples):
+    with pytest.raises(ValueError, match=f"`num_samples` must be a whole number of at least 1, got {num_samples}"):
+        ImportanceWeightedVAE(num_samples=num_samples)
+    assert ImportanceWeightedVAE(3, (4,), 12).latent_dim == 3

@@ -78,10 +78,25 @@ def test_the_measure_prefers_the_centres_of_k_means_to_true_images_as_theis_et_a
     means = rng.random((4, 100))
 
     def draw(n):
-        return means[rng.integers(4, size=n)] + 0.2 * rng.standard_normal((n, 100))
+        return np.clip(means[rng.integers(4, size=n)] + 0.2 * rng.standard_normal((n, 100)), 0, 1)
 
     train, validation, test = draw(2000), draw(200), draw(400)
     centres = parzen.kmeans_centres(train, 10, seed=0)
     assert centres.shape == (10, 100)
     scores = [parzen.parzen_log_likelihood(x, validation, test).log_likelihood for x in (centres, train[:10])]
     assert scores[0] > scores[1] + 5
+
+
+@pytest.mark.parametrize("i", range(3))
+@pytest.mark.parametrize("wrong", [-1.0, 255.0, np.nan])
+def test_values_of_another_scale_are_refused(digits, i, wrong):
+    sets = [np.array(points) for points in digits]
+    sets[i][1, 5] = wrong
+    with pytest.raises(ValueError, match=rf"`{('samples', 'validation', 'test')[i]}` must lie in \[0, 1\], got \["):
+        parzen.parzen_log_likelihood(*sets)
+
+
+def test_the_edge_of_the_grid_is_its_smallest_or_largest_sigma_in_whatever_order(digits):
+    inner = parzen.parzen_log_likelihood(*digits, np.logspace(-2, 0, 9))
+    shuffled = parzen.parzen_log_likelihood(*digits, np.array([inner.sigma, 1.0, 0.01]))
+    assert shuffled == inner and not shuffled.at_edge

@@ -14,7 +14,7 @@ from tfgen.distributions import Draw, stateless_seed
 from tfgen.errors import InputError
 from tfgen.experiment import EXPERIMENTS, Run, check_request
 from tfgen.lecture import part_d, published
-from tfgen.models.goodfellow import GoodfellowGAN
+from tfgen.models.gan import GAN
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
 from tfgen.recipes import RECIPES
 
@@ -46,7 +46,7 @@ class Untrained(Run):
         }
         self.fitted.append(fitted)
         model.set_weights([weight + np.float32(1 / 8192) for weight in fitted["initial"]])
-        if isinstance(model, GoodfellowGAN):
+        if isinstance(model, GAN) and averages_of(model):
             for average, weight in zip(averages_of(model), model.generator.trainable_variables, strict=True):
                 average.assign(weight + np.float32(1 / 8192))
         if on_epoch_end:
@@ -283,18 +283,21 @@ def test_the_precision_asked_for_is_that_of_the_run_and_else_the_recipe_s(name, 
         assert config.precision == request["precision"] == expected
 
 
-def test_goodfellow_s_averaged_weights_are_exported_and_measured_beside_the_last(digits, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["gan", "gan-goodfellow"])
+def test_averaged_weights_are_exported_and_measured_beside_the_last(name, digits, tmp_path, monkeypatch):
     measured = {}
 
     def measure_samples(run, judge, samples, suffix=""):
         measured[suffix] = samples
         return np.full(10, 0.1)
 
-    monkeypatch.setattr(published, "measure_samples", measure_samples)
-    monkeypatch.setattr(published, "_measure_baselines", lambda *arguments: None)
+    monkeypatch.setattr(part_d, "measure_samples", measure_samples)
+    monkeypatch.setattr(part_d, "measure_baselines", lambda *arguments: None)
     monkeypatch.setattr("tfgen.figures.curves", lambda *arguments, **options: None)
-    sizes = {"generator_units": (8,), "discriminator_units": (4,), "pieces": 2, "precision": "float32"}
-    run = untrained("gan-goodfellow", digits, tmp_path, num_samples=50, **sizes)
+    monkeypatch.setattr("tfgen.figures.gif", lambda frames: b"")
+    sizes = {"generator_units": (8,), "discriminator_units": (4,), "precision": "float32"}
+    (tmp_path / "figures").mkdir()
+    run = untrained(name, digits, tmp_path, num_samples=50, **sizes)
     fitted = run.fitted[0]
     generator, discriminator = fitted["model"].generator, fitted["model"].discriminator
 
@@ -304,9 +307,9 @@ def test_goodfellow_s_averaged_weights_are_exported_and_measured_beside_the_last
     of_last = generator(z).numpy()
     generator.set_weights([weight + np.float32(1 / 8192) for weight in generator.get_weights()])
     of_averages = generator(z).numpy()
-    assert set(measured) == {"", "__last_weights"}
-    np.testing.assert_allclose(measured["__last_weights"], of_last, rtol=1e-5)
-    np.testing.assert_allclose(measured[""], of_averages, rtol=1e-5)
+    assert set(measured) == {"", "__averaged_weights"}
+    np.testing.assert_allclose(measured[""], of_last, rtol=1e-5)
+    np.testing.assert_allclose(measured["__averaged_weights"], of_averages, rtol=1e-5)
     assert np.abs(of_averages - of_last).max() > 1e-4
     exported = {name: function for name, (function, _) in run.exported.items()}
     np.testing.assert_allclose(exported["generate_from_z"](z)["image"], of_averages, rtol=1e-5)
@@ -343,9 +346,8 @@ def test_what_was_trained_in_bfloat16_is_measured_and_exported_in_float32(name, 
         measured.append(samples)
         return np.full(10, 0.1)
 
-    for module in (published, part_d):
-        monkeypatch.setattr(module, "measure_samples", measure_samples)
-    monkeypatch.setattr(published, "_measure_baselines", lambda *arguments: None)
+    monkeypatch.setattr(part_d, "measure_samples", measure_samples)
+    monkeypatch.setattr(part_d, "measure_baselines", lambda *arguments: None)
     monkeypatch.setattr("tfgen.figures.curves", lambda *arguments, **options: None)
     monkeypatch.setattr("tfgen.figures.gif", lambda frames: b"")
     # One network is enough.

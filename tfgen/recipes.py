@@ -1,6 +1,9 @@
 """Every hyper-parameter, every published number and the lecture's items, in one place. Imports no TensorFlow."""
 
 import dataclasses
+import itertools
+
+from tfgen.errors import InputError
 
 TFDS_NAMES = ("mnist", "fashion_mnist", "kmnist")
 DATASETS = ("auto", *TFDS_NAMES, "digits")
@@ -230,10 +233,15 @@ class DigitClassifier:
 
 @dataclasses.dataclass(frozen=True)
 class GAN:
-    """The usual lecture GAN: 100-128-784 against 784-128-1.
+    """The usual lecture GAN: 100-128-784 against 784-128-1, both trained with Adam at a constant 1e-3.
 
-    Such programs train both networks with Adam at a constant 1e-3. Then the share of each digit swings from epoch to
-    epoch; it swings less where the rates fall to 0 along a cosine and the discriminator's begins at half.
+    On the validation images, after 100 epochs with seeds 0 and 1, averaged weights have a recall of 0.39 and 0.31, last
+    weights 0.29 and 0.26. Rates that fall to 0 along a cosine leave 0.20, and with half the rate in the discriminator
+    0.16; Adam's beta_1 of 0.5 leaves 0.25, and hardly an image of the rarest digit (all with seed 0).
+
+    Attributes:
+        ema_momentum: of the moving average of the generator's weights, which the training itself does not use.
+        num_samples: of the Parzen window and of the other measures.
     """
 
     epochs: int
@@ -245,8 +253,9 @@ class GAN:
     discriminator_steps: int = 1
     batch_size: int = 128
     generator_learning_rate: float = 1e-3
-    discriminator_learning_rate: float = 5e-4
-    learning_rate_decay: bool = True
+    discriminator_learning_rate: float = 1e-3
+    learning_rate_decay: bool = False
+    ema_momentum: float = 0.9995
     num_samples: int = 10_000
     precision: str = "float32"
 
@@ -269,8 +278,8 @@ class GANVariants:
     discriminator_steps: int = 1
     batch_size: int = 128
     generator_learning_rate: float = 1e-3
-    discriminator_learning_rate: float = 5e-4
-    learning_rate_decay: bool = True
+    discriminator_learning_rate: float = 1e-3
+    learning_rate_decay: bool = False
     num_samples: int = 10_000
     covered_share: float = 0.01
     gradient_steps: int = 200
@@ -383,6 +392,16 @@ class Burda:
     epsilon: float = 5e-6
     nll_samples: int = 5000
 
+    def __post_init__(self):
+        if min(self.stage_epochs()) < 1:
+            raise InputError(f"{self.epochs} epochs leave none for one of {len(self.stages)} stages; raise --epochs")
+
+    def stage_epochs(self):
+        """Returns the epochs of each stage, which add up to `epochs`."""
+        shares = [share for _, share, _ in self.stages]
+        ends = [round(self.epochs * sum(shares[:i])) for i in range(len(shares) + 1)]
+        return [end - start for start, end in itertools.pairwise(ends)]
+
 
 @dataclasses.dataclass(frozen=True)
 class GANGoodfellow:
@@ -435,8 +454,8 @@ class Recipe:
         presets: preset name -> hyper-parameters.
         headline: names of the metrics that the README's table shows; a run's own report has all of them.
         needs: recipes whose finished runs this one reads; they are run first where there is none.
-        published: metric name -> `Published`, for the metrics that a paper reports. Its source names what the paper's
-            protocol has else: without such words it is the same.
+        published: metric name -> `Published`, for the metrics that a paper reports. The source names what the paper
+            measures else; what it trains else stands among the README's deviations.
     """
 
     title: str
@@ -447,6 +466,19 @@ class Recipe:
     published: dict = dataclasses.field(default_factory=dict)
 
 
+SAMPLE_MEASURES = (
+    "parzen_log_likelihood",
+    "parzen_log_likelihood__averaged_weights",
+    "parzen_log_likelihood__train_images",
+    "parzen_log_likelihood__kmeans_centres",
+    "frechet_distance",
+    "frechet_distance__averaged_weights",
+    "frechet_distance__validation_images",
+    "sample_precision__averaged_weights",
+    "sample_recall__averaged_weights",
+    "rarest_class_share__averaged_weights",
+)
+THEIS = "Theis et al. 2015, table 1, not verified"
 VAN_DER_MAATEN = "van der Maaten 2009, table 1, not verified"
 
 RECIPES = {
@@ -583,18 +615,12 @@ RECIPES = {
     "gan": Recipe(
         title="The lecture's GAN on MNIST, alternating updates, non-saturating loss",
         lecture_items=("D1", "D2", "D3", "D4", "D5"),
-        headline=(
-            "rarest_class_share",
-            "parzen_log_likelihood",
-            "frechet_distance",
-            "sample_precision",
-            "sample_recall",
-        ),
+        headline=SAMPLE_MEASURES,
         needs=("digit-classifier",),
         presets={
             "smoke": GAN(epochs=1, num_samples=1_000),
             "quick": GAN(epochs=100),
-            "paper": GAN(epochs=150, discriminator_learning_rate=1e-3, learning_rate_decay=False),
+            "paper": GAN(epochs=150),
         },
     ),
     "gan-variants": Recipe(
@@ -643,7 +669,7 @@ RECIPES = {
         lecture_items=("B3", "B4"),
         headline=("test_nll", "test_negative_bound", "active_latent_units"),
         presets={
-            "smoke": Burda(epochs=1, stages=((1, 0.5, 2e-3), (5, 0.5, 2e-3)), nll_samples=50),
+            "smoke": Burda(epochs=2, stages=((1, 0.5, 2e-3), (5, 0.5, 2e-3)), nll_samples=50),
             "paper": Burda(epochs=600, stages=((1, 0.6, 2e-3), (5, 0.25, 1e-3), (50, 0.15, 1e-3))),
         },
         published={"test_nll": Published(84.78, "Burda et al. 2015, table 1, IWAE, k = 50")},
@@ -651,24 +677,19 @@ RECIPES = {
     "gan-goodfellow": Recipe(
         title="The GAN of the 2014 paper: maxout, dropout, momentum; last and averaged weights, by Parzen windows",
         lecture_items=("D1", "D3", "D4"),
-        headline=(
-            "parzen_log_likelihood",
-            "parzen_log_likelihood__last_weights",
-            "parzen_log_likelihood__train_images",
-            "parzen_log_likelihood__kmeans_centres",
-            "frechet_distance",
-            "sample_precision",
-            "sample_recall",
-            "rarest_class_share",
-        ),
+        headline=SAMPLE_MEASURES,
         needs=("digit-classifier",),
         presets={
             "smoke": GANGoodfellow(epochs=1, num_samples=1_000),
             "paper": GANGoodfellow(epochs=400),
         },
         published={
-            name: Published(225.0, "Goodfellow et al. 2014, table 1 (standard error 2)")
-            for name in ("parzen_log_likelihood", "parzen_log_likelihood__last_weights")
+            "parzen_log_likelihood": Published(225.0, "Goodfellow et al. 2014, table 1 (standard error 2)"),
+            "parzen_log_likelihood__averaged_weights": Published(
+                225.0, "Goodfellow et al. 2014, table 1 (standard error 2), last weights"
+            ),
+            "parzen_log_likelihood__train_images": Published(243.0, f"{THEIS}, true distribution"),
+            "parzen_log_likelihood__kmeans_centres": Published(313.0, f"{THEIS}, k-means"),
         },
     ),
     # Last, since its picture of samples has rows of the VAE's and the GAN's finished runs.

@@ -95,12 +95,11 @@ def readme_table(results):
             run = (f"`{options}`", seeds, f"{seconds:,.0f}")
             lines.append((" ".join(result["lecture_items"]), *run, f"`{name}`", *_cells(result, metric)))
     datasets = ", ".join(sorted({result["dataset"] for result in results}))
-    quick = sum(result["seconds"] for result in results if result["preset"] == "quick")
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
     versions = ", ".join(sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results}))
     made = (
-        f"Dataset {datasets}; {cpus} CPU cores without GPU, {versions}; the runs of preset quick took {quick:.0f} s in "
-        "all. Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
+        f"Dataset {datasets}; {cpus} CPU cores, {versions}. "
+        "Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
     )
     return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
 
@@ -131,8 +130,11 @@ def _groups(results):
         what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
         if len({run["seed"] for run in runs}) < len(runs):
             raise InputError(f"{what} have a seed twice; name each run's directory once")
-        if any((run["dataset"], run["config"]) != (runs[0]["dataset"], runs[0]["config"]) for run in runs):
+        if any(run[key] != runs[0][key] for run in runs for key in ("dataset", "config", "deterministic")):
             raise InputError(f"{what} differ in more than the seed; a table needs one dataset and configuration")
+        judges = {metric["classifier"] for run in runs for metric in run["metrics"].values() if "classifier" in metric}
+        if len(judges) > 1:
+            raise InputError(f"{what} are judged by {len(judges)} classifiers; run them beside one digit-classifier")
     return groups
 
 

@@ -26,9 +26,14 @@ def classifier_score(probabilities):
     Returns:
         float. High where each image is surely of one class and all classes are as frequent.
 
+    Raises:
+        ValueError: if some row does not add up to 1.
+
     Source: Salimans et al. 2016, section 4 (the Inception score, with a classifier of one's own).
     """
     p = np.asarray(probabilities, np.float64)
+    if not np.allclose(p.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("each row of `probabilities` must add up to 1; pass a softmax's output, not logits.")
     return float(np.exp(np.mean(np.sum(rel_entr(p, p.mean(axis=0)), axis=1))))
 
 

@@ -18,14 +18,16 @@ def frechet_distance(features, other):
         float >= 0, in squared units of the features.
 
     Raises:
-        ValueError: if the sets differ in size.
+        ValueError: if the sets differ in size, have one point only, or values that are not finite.
 
     Source: Heusel et al. 2017, equation 6; Dowson & Landau 1982.
     """
     features, other = np.asarray(features, np.float64), np.asarray(other, np.float64)
     if features.shape != other.shape:
         raise ValueError(f"both sets must have the same shape (n, dim), got {features.shape} and {other.shape}.")
-    covariance, other_covariance = np.cov(features.T), np.cov(other.T)
+    if len(features) < 2 or not np.isfinite([features, other]).all():
+        raise ValueError("both sets must have at least 2 points, and finite values.")
+    covariance, other_covariance = np.atleast_2d(np.cov(features.T), np.cov(other.T))
     # (C_1 C_2)^(1/2) has the trace of the symmetric (C_1^(1/2) C_2 C_1^(1/2))^(1/2): no complex numbers come up.
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T

@@ -33,9 +33,9 @@ def importance_sampled_nll(encode, log_likelihood, images, num_samples, seed, ba
 
     Source: Burda et al. 2015, section 3 and appendix; Rezende et al. 2014, appendix E.
     """
-    chunk = min(chunk, num_samples)
-    if num_samples < 1 or num_samples % chunk:
+    if num_samples < 1 or chunk < 1 or num_samples % min(chunk, num_samples):
         raise ValueError(f"`num_samples` must be a positive multiple of `chunk` ({chunk}), got {num_samples}.")
+    chunk = min(chunk, num_samples)
 
     @tf.function(reduce_retracing=True)
     def log_mean_weight(x, batch):

@@ -78,18 +78,25 @@ def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
         samples: `(m, pixels)` float in [0, 1]; the paper takes 10,000.
         validation: `(k, pixels)` float in [0, 1]; the paper's code takes 1,000.
         test: `(n, pixels)` float in [0, 1].
-        sigmas: increasing positive floats to choose from.
+        sigmas: positive floats to choose from.
+
+    Raises:
+        ValueError: for values outside [0, 1] or not finite: on another scale the number means something else.
 
     Source: Goodfellow et al. 2014, table 1; the grid is that of the authors' code.
     """
+    for name, points in (("samples", samples), ("validation", validation), ("test", test)):
+        if not (np.min(points) >= 0 and np.max(points) <= 1):  # false for a NaN
+            raise ValueError(f"`{name}` must lie in [0, 1], got [{np.min(points):.3g}, {np.max(points):.3g}].")
     best = int(np.argmax(np.mean(parzen_log_density(samples, validation, sigmas), axis=1)))
     log_p = parzen_log_density(samples, test, sigmas[best : best + 1])[0]
     error = np.std(log_p, ddof=1) / np.sqrt(len(log_p))
-    return ParzenResult(float(np.mean(log_p)), float(error), float(sigmas[best]), best in (0, len(sigmas) - 1))
+    at_edge = sigmas[best] in (np.min(sigmas), np.max(sigmas))
+    return ParzenResult(float(np.mean(log_p)), float(error), float(sigmas[best]), bool(at_edge))
 
 
 def kmeans_centres(images, num, seed):
-    """Returns `(num, pixels)` centres of k-means: the baseline that beats true images.
+    """Returns `(num, pixels)` centres of k-means, after five iterations: the baseline that beats true images.
 
     Source: Theis et al. 2015, "A note on the evaluation of generative models".
     """

@@ -11,7 +11,7 @@ from tfgen.distributions import Draw, stateless_seed
 from tfgen.evaluation.coverage import class_shares, classifier_score
 from tfgen.evaluation.frechet import frechet_distance
 from tfgen.evaluation.manifold import precision_and_recall
-from tfgen.evaluation.parzen import parzen_log_likelihood
+from tfgen.evaluation.parzen import kmeans_centres, parzen_log_likelihood
 from tfgen.files import read_json
 from tfgen.models import classifier
 from tfgen.models.networks import in_float32
@@ -65,6 +65,9 @@ def digit_classifier(run):
     run.export(classifier.endpoints(model, ("features", "features", "features")))
 
 
+FRECHET = "squared distance of the digit classifier's features"
+
+
 class Judge:
     """The exported classifier of a finished run of `digit-classifier`.
 
@@ -81,6 +84,10 @@ class Judge:
         weights = sorted(weight.numpy().tobytes() for weight in self.model.signatures["classify"].variables)
         self.sha256 = hashlib.sha256(b"".join(weights)).hexdigest()
         self.test_error = read_json(directory / "results.json")["metrics"]["test_error"]["value"]
+
+    def identity(self):
+        """Returns what is kept beside each of its verdicts."""
+        return {"classifier": self.sha256, "classifier_test_error": self.test_error}
 
     def _in_chunks(self, signature, output, images):
         function = self.model.signatures[signature]
@@ -115,21 +122,20 @@ def record_parzen(run, name, points):
 def measure_samples(run, judge, samples, suffix=""):
     """Records every measure of generated images; returns the share of each digit among them, `(10,)`.
 
-    A `suffix` of the metrics' names tells a run's sets of samples apart. The Frechet distance, precision and recall
-    compare as many samples as there are test images with these; training images in the samples' place give what a
-    perfect generator would get.
+    The Frechet distance, precision and recall compare as many samples as there are test images with these.
+
+    Args:
+        samples: `(n, 784)` float32 in [0, 1].
+        suffix: end of the metrics' names, which tells a run's sets of samples apart.
     """
-    by = {"classifier": judge.sha256, "classifier_test_error": judge.test_error}
+    by = judge.identity()
     record_parzen(run, f"parzen_log_likelihood{suffix}", samples)
 
     test = datasets.scale(run.data.test.images).numpy()
     n = min(len(samples), len(test))
-    train = datasets.scale(run.data.train.images[:n]).numpy()
-    judged, real, true = (judge.features(images[:n]) for images in (samples, test, train))
+    judged, real = judge.features(samples[:n]), judge.features(test[:n])
     against = f"generated, against {n:,} test images"
-    unit = "squared distance of the digit classifier's features"
-    run.metric(f"frechet_distance{suffix}", frechet_distance(judged, real), unit, against, n, **by)
-    run.metric("frechet_distance__train_images", frechet_distance(true, real), unit, "train, against test", n, **by)
+    run.metric(f"frechet_distance{suffix}", frechet_distance(judged, real), FRECHET, against, n, **by)
     precision, recall = precision_and_recall(judged, real)
     unit = "share of samples among the test images' 3-nearest balls"
     run.metric(f"sample_precision{suffix}", precision, unit, against, n, **by)
@@ -143,3 +149,22 @@ def measure_samples(run, judge, samples, suffix=""):
     unit = "share of samples, 0.1 being even"
     run.metric(f"rarest_class_share{suffix}", shares.min(), unit, "generated", n, **by)
     return shares
+
+
+def measure_baselines(run, judge, n):
+    """Records what the measures of n samples are to be seen beside.
+
+    Parzen windows of n training images, and of n centres of k-means: true images make no better window than centres do,
+    which are no images at all (Theis et al. 2015). And the Frechet distance of held-out images, which a perfect
+    generator would get: it is 0 for no finite n.
+    """
+    data = run.data
+    train = datasets.scale(data.train.images).numpy()
+    n = min(n, len(train))
+    record_parzen(run, "parzen_log_likelihood__train_images", train[:n])
+    record_parzen(run, "parzen_log_likelihood__kmeans_centres", kmeans_centres(train, n, run.seed))
+    # Not training images: the classifier has fitted its features to them.
+    n = min(len(data.validation), len(data.test))
+    features = [judge.features(datasets.scale(split.images[:n]).numpy()) for split in (data.validation, data.test)]
+    value, split = frechet_distance(*features), f"validation, against {n:,} test images"
+    run.metric("frechet_distance__validation_images", value, FRECHET, split, n, **judge.identity())

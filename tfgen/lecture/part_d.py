@@ -13,7 +13,7 @@ from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.evaluation import adversarial
 from tfgen.evaluation.coverage import class_shares
 from tfgen.files import write_atomically
-from tfgen.lecture.judge import Judge, measure_samples
+from tfgen.lecture.judge import Judge, measure_baselines, measure_samples
 from tfgen.losses import discriminator_loss
 from tfgen.models.gan import GAN, GENERATOR_LOSSES
 from tfgen.models.networks import in_float32
@@ -31,27 +31,58 @@ def gan(run):
             z = model.sample_noise((24, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE))
             write_snapshot(snapshots, epoch, images=tf.cast(model.generator(z), tf.float32).numpy())
 
-    trained, history = _train(run, config.noise, config.generator_loss, take_snapshot, precision=config.precision)
-    model = in_float32(functools.partial(_make, run, config.noise, config.generator_loss), trained)
-    z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
-    samples = model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0)
-
-    shares = measure_samples(run, judge, samples)
-
-    run.figure("samples", figures.image_grid(samples[:100], 10, f"GAN after {config.epochs} epochs"))
+    trained, history = _train(
+        run,
+        config.noise,
+        config.generator_loss,
+        take_snapshot,
+        precision=config.precision,
+        use_ema=True,
+        ema_momentum=config.ema_momentum,
+    )
+    make = functools.partial(_make, run, config.noise, config.generator_loss)
+    measure_gan(run, judge, make, trained, history, f"GAN after {config.epochs} epochs")
     stages = {epoch: arrays["images"] for epoch, arrays in read_snapshots(snapshots, epochs).items()}
     strip = {epoch: stages[epoch] for epoch in snapshot_epochs(config.epochs)}
     run.figure("samples_through_training", figures.through_training(strip, "The same noise through training"))
     film = "figures/samples_through_training.gif"
     write_atomically(run.directory / film, figures.gif(figures.frames_through_training(stages)))
     run.figures.append(film)
+
+
+def measure_gan(run, judge, make, trained, history, title):
+    """Measures and draws what a GAN generates, with its last weights and with the generator's averaged ones.
+
+    The averaged generator is exported, beside the discriminator.
+
+    Args:
+        make: function from a Keras dtype policy to the GAN.
+        trained: what `make` has returned for some policy, trained by a generator's optimizer with a moving average.
+        history: of the training, as `Run.fit` returns it.
+        title: of the pictures of samples.
+    """
+    config = run.config
+    last = in_float32(make, trained)
+    trained.generator_optimizer.finalize_variable_values(trained.generator.trainable_variables)
+    averaged = in_float32(make, trained)
+
+    z = last.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
+    of_last, samples = (
+        model.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0) for model in (last, averaged)
+    )
+    measure_samples(run, judge, of_last)
+    shares = measure_samples(run, judge, samples, "__averaged_weights")
+    measure_baselines(run, judge, config.num_samples)
+
+    run.figure("samples", figures.image_grid(samples[:100], 10, f"{title}: averaged weights"))
+    run.figure("samples__last_weights", figures.image_grid(of_last[:100], 10, f"{title}: last weights"))
     panels = [
         ("Losses", "nats", ["discriminator_loss", "generator_loss"]),
         ("D(x) and D(G(z))", "probability of real", ["real_probability", "val_real_probability", "fake_probability"]),
     ]
     run.figure("training", figures.curves(history, panels))
-    run.figure("class_shares", figures.class_shares(shares, f"{len(samples):,} samples by class"))
-    run.export(model.endpoints())
+    run.figure("class_shares", figures.class_shares(shares, f"{len(samples):,} samples by class: averaged weights"))
+    run.export(averaged.endpoints())
 
 
 def snapshot_epochs(epochs):
@@ -318,7 +349,7 @@ def _normal_histogram(edges, mean, std):
     return np.diff(cumulative)
 
 
-def _train(run, noise, generator_loss, on_epoch_end=None, name=None, precision="float32"):
+def _train(run, noise, generator_loss, on_epoch_end=None, name=None, precision="float32", **generator_options):
     """Returns the GAN trained on the images with the configuration's networks and rates, and its history."""
     config, data = run.config, run.data
     batch_size = config.batch_size * config.discriminator_steps
@@ -328,7 +359,7 @@ def _train(run, noise, generator_loss, on_epoch_end=None, name=None, precision="
 
     validation = datasets.scale(data.validation.images).numpy()
     return run.fit(
-        lambda: _build(run, noise, generator_loss, precision),
+        lambda: _build(run, noise, generator_loss, precision, **generator_options),
         batches,
         batch_size,
         (validation,),
@@ -352,12 +383,15 @@ def _make(run, noise, generator_loss, dtype):
     )
 
 
-def _build(run, noise, generator_loss, precision="float32"):
-    return _compile(run, _make(run, noise, generator_loss, precision), precision)
+def _build(run, noise, generator_loss, precision="float32", **generator_options):
+    return _compile(run, _make(run, noise, generator_loss, precision), precision, **generator_options)
 
 
-def _compile(run, model, precision="float32"):
-    """Returns the GAN compiled with Adam for both networks, at the rates of the configuration."""
+def _compile(run, model, precision="float32", **generator_options):
+    """Returns the GAN compiled with Adam for both networks, at the rates of the configuration.
+
+    `generator_options` are of the generator's optimizer alone.
+    """
     config = run.config
     batch_size = config.batch_size * config.discriminator_steps
     steps = run.steps_per_epoch(batch_size)
@@ -366,5 +400,10 @@ def _compile(run, model, precision="float32"):
         # The discriminator takes k steps for the generator's one.
         total_steps = [config.epochs * steps, config.epochs * steps * config.discriminator_steps]
         rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
-    model.compile(*map(keras.optimizers.Adam, rates), **run.compile_options(batch_size, precision))
+    generator_rate, discriminator_rate = rates
+    model.compile(
+        keras.optimizers.Adam(generator_rate, **generator_options),
+        keras.optimizers.Adam(discriminator_rate),
+        **run.compile_options(batch_size, precision),
+    )
     return model

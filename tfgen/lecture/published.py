@@ -10,12 +10,11 @@ from tfgen import datasets, figures, losses
 from tfgen.distributions import Draw, stateless_seed
 from tfgen.evaluation.coverage import active_units
 from tfgen.evaluation.importance import importance_sampled_nll
-from tfgen.evaluation.parzen import kmeans_centres
 from tfgen.evaluation.pca import pca_squared_error
-from tfgen.lecture.judge import Judge, measure_samples, record_parzen
+from tfgen.lecture.judge import Judge
 from tfgen.lecture.part_a import SQUARED_ERROR, autoencoder_of, train_autoencoder
 from tfgen.lecture.part_b import draw_training, fit_vae, measure_elbo, prior_sample
-from tfgen.lecture.part_d import read_snapshots, snapshot_epochs, write_snapshot
+from tfgen.lecture.part_d import measure_gan, read_snapshots, snapshot_epochs, write_snapshot
 from tfgen.models import autoencoder
 from tfgen.models.goodfellow import GoodfellowGAN, RisingMomentumSGD
 from tfgen.models.networks import in_float32
@@ -58,9 +57,7 @@ def burda(run):
     # As the authors initialise the output biases: with the logits of the mean image, each clipped.
     mean = np.clip(datasets.scale(data.train.images).numpy().mean(axis=0), 0.001, 0.999)
 
-    model, last = None, len(config.stages) - 1
-    ends = np.round(np.cumsum([0, *(share for _, share, _ in config.stages)]) * config.epochs)
-    epochs = [max(1, int(count)) for count in np.diff(ends)]
+    model, last, epochs = None, len(config.stages) - 1, config.stage_epochs()
     for i, (k, _, learning_rate) in enumerate(config.stages):
         weights = model.get_weights() if model else None
 
@@ -72,7 +69,7 @@ def burda(run):
                 "activation": config.activation,
                 "seed": run.seed,
             }
-            made = VAE(**options) if k == 1 else ImportanceWeightedVAE(k, **options)
+            made = VAE(**options) if k == 1 else ImportanceWeightedVAE(num_samples=k, **options)
             if weights:
                 made.set_weights(weights)
             else:
@@ -93,7 +90,14 @@ def burda(run):
     nll = importance_sampled_nll(
         model.encoder, model.log_likelihood, test, config.nll_samples, stateless_seed(run.seed, Draw.EVALUATION, 1)
     )
-    run.metric("test_nll", nll.mean(), f"{unit}, {config.nll_samples:,} importance samples", "test", len(test))
+    run.metric(
+        "test_nll",
+        nll.mean(),
+        f"{unit}, {config.nll_samples:,} importance samples",
+        "test",
+        len(test),
+        standard_error=nll.std(ddof=1) / np.sqrt(len(nll)),
+    )
     z_mean, _ = model.encoder.predict(test, batch_size=run.EVALUATION_BATCH, verbose=0)
     unit = f"of {config.latent_dim} latents, variance of the posterior mean above 0.01"
     run.metric("active_latent_units", active_units(z_mean), unit, "test", len(test))
@@ -107,7 +111,7 @@ def burda(run):
 def gan_goodfellow(run):
     """Goodfellow et al. 2014: the GAN of the experiments on MNIST, by the measure of their table 1.
 
-    Measured with the generator's last weights, as in the paper, and with their moving average, which is exported.
+    Measured with the generator's last weights, as in the paper, and with their moving average.
     """
     config, data = run.config, run.data
     judge = run.needed("digit-classifier", Judge)
@@ -157,37 +161,6 @@ def gan_goodfellow(run):
 
     validation = datasets.scale(data.validation.images).numpy()
     trained, history = run.fit(build, batches, config.batch_size, (validation,), take_snapshot)
-    last = in_float32(make, trained)
-    trained.generator_optimizer.finalize_variable_values(trained.generator.trainable_variables)
-    model = in_float32(make, trained)
-
-    z = model.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
-    samples, of_last_weights = (
-        network.generator.predict(z, batch_size=run.EVALUATION_BATCH, verbose=0) for network in (model, last)
-    )
-    shares = measure_samples(run, judge, samples)
-    measure_samples(run, judge, of_last_weights, "__last_weights")
-    _measure_baselines(run, len(samples), train)
-
-    title = f"The GAN of the 2014 paper after {config.epochs} epochs"
-    run.figure("samples", figures.image_grid(samples[:100], 10, f"{title}: averaged weights"))
-    run.figure("samples__last_weights", figures.image_grid(of_last_weights[:100], 10, f"{title}: last weights"))
+    measure_gan(run, judge, make, trained, history, f"The GAN of the 2014 paper after {config.epochs} epochs")
     stages = {epoch: arrays["images"] for epoch, arrays in read_snapshots(snapshots, epochs).items()}
     run.figure("samples_through_training", figures.through_training(stages, "The same noise through training"))
-    panels = [
-        ("Losses", "nats", ["discriminator_loss", "generator_loss"]),
-        ("D(x) and D(G(z))", "probability of real", ["real_probability", "val_real_probability", "fake_probability"]),
-    ]
-    run.figure("training", figures.curves(history, panels))
-    run.figure("class_shares", figures.class_shares(shares, f"{len(samples):,} samples by class"))
-    run.export(model.endpoints())
-
-
-def _measure_baselines(run, n, train):
-    """Records what tells the worth of a Parzen log-likelihood: that of n training images, and of n centres of k-means.
-
-    True images make no better window than centres do, which are no images at all (Theis et al. 2015).
-    """
-    n = min(n, len(train))
-    record_parzen(run, "parzen_log_likelihood__train_images", train[:n])
-    record_parzen(run, "parzen_log_likelihood__kmeans_centres", kmeans_centres(train, n, run.seed))

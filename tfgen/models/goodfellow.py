@@ -18,6 +18,8 @@ class RisingMomentumSGD(keras.optimizers.SGD):
     """
 
     def __init__(self, learning_rate=0.1, momentum=0.5, final_momentum=0.7, saturation=125_000, **kwargs):
+        if not momentum > 0:  # Keras's SGD has no velocity then
+            raise ValueError(f"`momentum` must be positive, got {momentum}.")
         super().__init__(learning_rate=learning_rate, momentum=momentum, **kwargs)
         self.final_momentum = final_momentum
         self.saturation = saturation
@@ -57,7 +59,10 @@ class GoodfellowGAN(GAN):
         pieces: linear maps that a maxout unit is the maximum of.
         input_keep, hidden_keep: share of the pixels, and of the hidden units, that dropout leaves.
         generator_range, discriminator_range: initial weights are uniform on [-range, range).
-        **kwargs: see `GAN`.
+        **kwargs: see `GAN`; `activation` is the generator's alone.
+
+    Raises:
+        ValueError: for a share outside (0, 1], several discriminator steps, or another loss.
 
     Source: Goodfellow et al. 2014, section 5, and the authors' code (goodfeli/adversarial: `mnist.yaml`, and
     `AdversaryCost2` in `__init__.py`); maxout: Goodfellow et al. 2013, "Maxout networks".
@@ -82,6 +87,8 @@ class GoodfellowGAN(GAN):
         self.generator_range = generator_range
         self.discriminator_range = discriminator_range
         super().__init__(noise_dim, generator_units, discriminator_units, noise=noise, **kwargs)
+        if not (0 < input_keep <= 1 and 0 < hidden_keep <= 1):
+            raise ValueError(f"`input_keep` and `hidden_keep` must lie in (0, 1], got {input_keep} and {hidden_keep}.")
         if self.discriminator_steps != 1 or self.generator_loss != "non-saturating":
             raise ValueError("this GAN takes one discriminator step and the non-saturating loss: leave both out.")
         for network, bound in ((self.generator, generator_range), (self.discriminator, discriminator_range)):

@@ -177,14 +177,19 @@ class GaussianVAE(VAE):
 
     Args:
         min_variance: the floor, in squared units of pixels in [0, 1].
-        **kwargs: see `VAE`.
+        *args, **kwargs: see `VAE`.
+
+    Raises:
+        ValueError: if `min_variance` is not positive.
 
     Source: lecture B2; Kingma & Welling 2013, appendix C.2.
     """
 
-    def __init__(self, min_variance=0.04, **kwargs):
+    def __init__(self, *args, min_variance=0.04, **kwargs):
+        if min_variance <= 0:
+            raise ValueError(f"`min_variance` must be positive, got {min_variance}.")
         self.min_variance = min_variance
-        super().__init__(**kwargs)
+        super().__init__(*args, **kwargs)
 
     def likelihood_parameters(self, hidden):
         """Returns the decoder's outputs: mean in [0, 1] and log-variance, both `(batch, input_dim)`."""
@@ -217,16 +222,19 @@ class ImportanceWeightedVAE(VAE):
 
     Args:
         num_samples: k, at least 1. With k = 1 the expectation is the ELBO, its KL divergence being estimated.
-        **kwargs: see `VAE`.
+        *args, **kwargs: see `VAE`.
+
+    Raises:
+        ValueError: for another `num_samples`.
 
     Source: Burda et al. 2015, equations 8 and 13.
     """
 
-    def __init__(self, num_samples=50, **kwargs):
-        if num_samples < 1:
-            raise ValueError(f"`num_samples` must be at least 1, got {num_samples}.")
+    def __init__(self, *args, num_samples=50, **kwargs):
+        if num_samples != int(num_samples) or num_samples < 1:
+            raise ValueError(f"`num_samples` must be a whole number of at least 1, got {num_samples}.")
         self.num_samples = num_samples
-        super().__init__(**kwargs)
+        super().__init__(*args, **kwargs)
 
     def loss_and_terms(self, x, seed):
         """Returns -L_k and, of the same draws, the two terms of the negative ELBO, each `(batch,)`, nats per image."""
