@@ -87,9 +87,15 @@ def place(tmp_path, monkeypatch):
         "seconds": 40.0,
         "metrics": {**RESULTS["metrics"], "test_negative_elbo": ELBO_OF_SEED_6},
     }
+    judged = {
+        judge: {key: {**metric, "classifier": judge} for key, metric in RESULTS["metrics"].items()} for judge in "ab"
+    }
     for directory, results in (
         ("results", RESULTS),
         ("other_seed", other_seed),
+        ("deterministic", {**other_seed, "deterministic": True}),
+        ("judged_by_a", {**RESULTS, "metrics": judged["a"]}),
+        ("judged_by_b", {**RESULTS, "metrics": judged["b"], "seed": 6}),
         ("other_epochs", {**other_seed, "config": {"epochs": 1}}),
     ):
         (tmp_path / directory / "vae").mkdir(parents=True)
@@ -147,6 +153,7 @@ BAD_REQUESTS = {
     "run vae --epochs -3": ["--epochs", "at least 1", "-3"],
     "run vae --epochs 1.5": ["--epochs", "int", "'1.5'"],
     "run vae --epochs many": ["--epochs", "int", "'many'"],
+    "run iwae-burda --preset paper --epochs 3": ["3 epochs", "3 stages", "--epochs"],
     "run vae --seed -1": ["--seed", "-1", "between 0 and"],
     "run vae --seed 2147483648": ["--seed", "2147483648", "2147483647"],
     "run vae --output-dir file": ["'file'", "is a file", "name another"],
@@ -164,6 +171,8 @@ BAD_REQUESTS = {
     "table missing": ["missing", "no finished run", "--output-dir"],
     "table results results": ["vae in preset quick", "seed twice"],
     "table results other_epochs": ["vae in preset quick", "differ in more than the seed"],
+    "table results deterministic": ["vae in preset quick", "differ in more than the seed"],
+    "table judged_by_a judged_by_b": ["vae in preset quick", "judged by 2 classifiers", "digit-classifier"],
     "table results --write missing": ["no file 'missing'", "README"],
     "table results --write file": ["file needs one line", "<!-- results", "add them"],
     "data": ["ACTION", "--help"],
@@ -288,7 +297,7 @@ def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_abou
     run = "`vae --preset quick --epochs 30` | 5 | 60"
     assert f"| B3 | {run} | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
     assert "73.25" in printed and "26.25" in printed and "other" not in printed
-    assert "Dataset mnist; 2 CPU cores without GPU, TensorFlow 2.21.0; the runs of preset quick took 60 s" in printed
+    assert "Dataset mnist; 2 CPU cores, TensorFlow 2.21.0. Of several seeds: mean" in printed
     marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"
     readme = place / "README.md"
     readme.write_text(f"before\n{marks.format('stale')}\nafter\n")

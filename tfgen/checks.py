@@ -1,5 +1,6 @@
 """Whether what a user asks for can be done, found out before TensorFlow is loaded or anything is written."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -42,6 +43,8 @@ def check_run(names, preset, output_dir, seed, epochs, precision, resume):
             raise InputError(f"{name} trains in float32 only; --precision is for {', '.join(with_one)}")
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs must be at least 1, got {epochs}")
+    for name in names if epochs is not None else ():
+        dataclasses.replace(recipes.RECIPES[name].presets[preset], epochs=epochs)  # some refuse too few
     if not 0 <= seed < 2**31:
         raise InputError(f"--seed must lie between 0 and {2**31 - 1}, got {seed}")
     if not str(output_dir):

@@ -95,7 +95,7 @@ def run(
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
     for needed in _missing(name, data, preset, output_dir):
         print(f"{name} needs {needed}: running it first", flush=True)
-        run(needed, data, preset, output_dir, resume=True)
+        run(needed, data, preset, output_dir, resume=True, deterministic=deterministic)
     directory = pathlib.Path(output_dir) / name
     if (directory / "results.json").exists():
         difference = _difference(directory, request)
@@ -133,7 +133,7 @@ def check_request(name, data, preset, output_dir, seed, epochs, precision, resum
     """
     check_run([name], preset, output_dir, seed, epochs, precision, resume)
     for needed in _missing(name, data, preset, output_dir):
-        check_request(needed, data, preset, output_dir, 0, None, None, True, False)
+        check_request(needed, data, preset, output_dir, 0, None, None, True, deterministic)
     config = RECIPES[name].presets[preset]
     if epochs is not None:
         config = dataclasses.replace(config, epochs=epochs)

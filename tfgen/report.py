@@ -130,7 +130,7 @@ def _groups(results):
         what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
         if len({run["seed"] for run in runs}) < len(runs):
             raise InputError(f"{what} have a seed twice; name each run's directory once")
-        if any(run[key] != runs[0][key] for run in runs for key in ("dataset", "config", "deterministic")):
+        if any(run.get(key) != runs[0].get(key) for run in runs for key in ("dataset", "config", "deterministic")):
             raise InputError(f"{what} differ in more than the seed; a table needs one dataset and configuration")
         judges = {metric["classifier"] for run in runs for metric in run["metrics"].values() if "classifier" in metric}
         if len(judges) > 1:
