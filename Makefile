@@ -13,7 +13,7 @@ RUNTIME := .venv/serving-runtime
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make replicate   train, evaluate and draw every recipe (PRESET=smoke|quick|paper, ARGS=--resume ...)"
+	@echo "make replicate   train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
 	@echo "make test        run the tests"
 	@echo "make docs        take the README's pictures and table from runs/, after make replicate"
 	@echo "make lint        check the style"

@@ -86,7 +86,8 @@ def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
     Source: Goodfellow et al. 2014, table 1; the grid is that of the authors' code.
     """
     for name, points in (("samples", samples), ("validation", validation), ("test", test)):
-        if not (np.min(points) >= 0 and np.max(points) <= 1):  # false for a NaN
+        # Up to rounding, such as that of the centres of k-means; false for a NaN.
+        if not (np.min(points) >= -1e-6 and np.max(points) <= 1 + 1e-6):
             raise ValueError(f"`{name}` must lie in [0, 1], got [{np.min(points):.3g}, {np.max(points):.3g}].")
     best = int(np.argmax(np.mean(parzen_log_density(samples, validation, sigmas), axis=1)))
     log_p = parzen_log_density(samples, test, sigmas[best : best + 1])[0]

@@ -70,6 +70,7 @@ def _bernoulli_vae(run):
 
 
 def prior_sample(run, n):
+    """Returns `(n, latent_dim)` float32 draws of z from the prior, the same in every run with the same seed."""
     return stateless_normal((n, run.config.latent_dim), stateless_seed(run.seed, Draw.SAMPLE))
 
 
