@@ -44,9 +44,7 @@ def gan(run):
     measure_gan(run, judge, make, trained, history, f"GAN after {config.epochs} epochs")
     stages = {epoch: arrays["images"] for epoch, arrays in read_snapshots(snapshots, epochs).items()}
     strip = {epoch: stages[epoch] for epoch in snapshot_epochs(config.epochs)}
-    run.figure(
-        "samples_through_training", figures.through_training(strip, "The same noise through training, last weights")
-    )
+    run.figure("samples_through_training", figures.through_training(strip, "The same noise, last weights"))
     film = "figures/samples_through_training.gif"
     write_atomically(run.directory / film, figures.gif(figures.frames_through_training(stages)))
     run.figures.append(film)

@@ -163,6 +163,4 @@ def gan_goodfellow(run):
     trained, history = run.fit(build, batches, config.batch_size, (validation,), take_snapshot)
     measure_gan(run, judge, make, trained, history, f"The GAN of the 2014 paper after {config.epochs} epochs")
     stages = {epoch: arrays["images"] for epoch, arrays in read_snapshots(snapshots, epochs).items()}
-    run.figure(
-        "samples_through_training", figures.through_training(stages, "The same noise through training, last weights")
-    )
+    run.figure("samples_through_training", figures.through_training(stages, "The same noise, last weights"))
