@@ -126,12 +126,12 @@ def vae_gaussian(run):
 
     def make_model():
         return GaussianVAE(
-            config.min_variance,
             latent_dim=config.latent_dim,
             hidden_units=config.hidden_units,
             input_dim=datasets.PIXELS,
             activation=config.activation,
             seed=run.seed,
+            min_variance=config.min_variance,
         )
 
     model, history = fit_vae(run, make_model, validation, False, config.learning_rate)
