@@ -1,5 +1,7 @@
 """Parzen-window log-likelihood: against its definition, as a density, and where it misleads."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -67,6 +69,25 @@ def test_sigma_is_the_best_for_validation_and_the_error_is_that_of_the_mean_over
     assert result.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(120), rel=1e-3)
 
 
+def test_sigma_is_the_validation_images_where_the_test_images_prefer_another():
+    """The validation images lie nearer to the samples than the test images do, which want the wider window."""
+    rng = np.random.default_rng(0)
+    samples = 0.4 + 0.2 * rng.random((60, 30))
+    validation, test = (samples + sigma * rng.uniform(-1, 1, (60, 30)) for sigma in (0.15, 0.4))
+    sigmas = np.array([0.05, 0.1, 0.2, 0.4])
+    choices = [
+        sigmas[np.argmax([by_definition(samples, images, sigma).mean() for sigma in sigmas])]
+        for images in (validation, test)
+    ]
+    assert choices == [0.1, 0.2]
+    result = parzen.parzen_log_likelihood(samples, validation, test, sigmas)
+    assert result.sigma == 0.1
+    expected = by_definition(samples, test, 0.1).mean()
+    assert result.log_likelihood == pytest.approx(expected, abs=2e-3)
+    # Chosen on the test images it would have been far better.
+    assert by_definition(samples, test, 0.2).mean() > expected + 20
+
+
 @pytest.mark.parametrize("sigmas", [np.array([0.5, 0.7, 0.9]), np.array([0.01, 0.02])])
 def test_a_sigma_at_the_edge_of_the_grid_is_said_to_be_there(digits, sigmas):
     assert parzen.parzen_log_likelihood(*digits, sigmas).at_edge
@@ -85,6 +106,35 @@ def test_the_measure_prefers_the_centres_of_k_means_to_true_images_as_theis_et_a
     assert centres.shape == (10, 100)
     scores = [parzen.parzen_log_likelihood(x, validation, test).log_likelihood for x in (centres, train[:10])]
     assert scores[0] > scores[1] + 5
+
+
+def lloyd(images, centres, steps):
+    """Returns centres after plain steps of k-means: each moves to the mean of the images nearest to it."""
+    for _ in range(steps):
+        nearest = np.argmin(np.sum((images[:, None] - centres) ** 2, axis=2), axis=1)
+        centres = np.array([images[nearest == i].mean(axis=0) for i in range(len(centres))])
+    return centres
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_centres_are_where_five_steps_lead_from_images_taken_at_random(seed):
+    """A cloud and one image far from it, which gets a centre of its own slowly, or at once if it is taken to start at.
+
+    k-means++ takes it almost surely; of plain random images it is one of two in forty.
+    """
+    rng = np.random.default_rng(0)
+    images = np.concatenate([0.2 * rng.random((40, 2)), [[0.9, 0.1]]])
+    centres = parzen.kmeans_centres(images, 2, seed)
+
+    def is_reached(steps):
+        """Whether as many steps lead to these centres from some two images of the cloud."""
+        ends = np.array([lloyd(images, images[list(pair)], steps) for pair in itertools.combinations(range(40), 2)])
+        return any(np.any(np.abs(ends - order).max(axis=(1, 2)) < 1e-9) for order in (centres, centres[::-1]))
+
+    # Wrong: the ends of four steps fail the first, those of six steps the second.
+    assert is_reached(5) and not is_reached(6)
+    assert centres.max() < 0.25
+    assert lloyd(images, centres, 100).max() == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("i", range(3))
