@@ -89,6 +89,27 @@ def test_equal_images_in_different_batches_have_draws_of_their_own():
     assert a != b
 
 
+def test_no_two_chunks_of_any_batches_share_their_draws():
+    """Under a standard normal posterior z is the draw itself, which the likelihood sees."""
+    draws = []
+
+    def see(z):
+        draws.append(z)
+        return np.zeros(len(z), np.float32)
+
+    def standard_normal(x):
+        return tf.zeros((len(x), 2)), tf.zeros((len(x), 2))
+
+    def record(x, z):
+        log_p_x = tf.numpy_function(see, [z], tf.float32)
+        return tf.ensure_shape(log_p_x, [None])
+
+    importance_sampled_nll(standard_normal, record, IMAGES, 20, SEED, batch_size=10, chunk=5)
+    # Three batches of ten images, four chunks of five samples each.
+    assert [z.shape for z in draws] == [(50, 2)] * 12
+    assert len(np.unique(np.concatenate(draws), axis=0)) == 600
+
+
 def test_an_impossible_image_stays_finite():
     far = np.full((1, 4), 60.0, np.float32)
     assert np.all(np.isfinite(importance_sampled_nll(encode, log_likelihood, far, 100, SEED)))
