@@ -101,7 +101,7 @@ def test_each_variant_is_measured_on_its_own_samples_and_verdicts(monkeypatch):
         names = ("fake_probability", "val_real_probability", "val_fake_probability")
         return model, {name: [0.5] for name in names}
 
-    judge = types.SimpleNamespace(logits=lambda images: np.eye(10)[images[:, 0].astype(int)])
+    judge = types.SimpleNamespace(probabilities=lambda images: np.eye(10)[images[:, 0].astype(int)])
     monkeypatch.setattr(part_d, "_train", train)
     monkeypatch.setattr(part_d, "Judge", lambda directory: judge)
     monkeypatch.setattr(part_d, "_gradients", lambda *args: None)

@@ -76,9 +76,7 @@ def test_the_judge_says_what_the_exported_classifier_says_in_chunks(exported, im
     monkeypatch.setattr(Judge, "CHUNK", 100)
     judge = Judge(directory)
     logits = model(images).numpy()
-    np.testing.assert_allclose(judge.logits(images), logits, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(judge.probabilities(images).sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(judge.probabilities(images).argmax(axis=1), logits.argmax(axis=1))
+    np.testing.assert_allclose(judge.probabilities(images), special.softmax(logits, axis=1), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(judge.features(images), model.get_layer("features")(images), rtol=1e-4, atol=1e-6)
     assert judge.test_error == 0.01
     weights = sorted(weight.tobytes() for weight in model.get_weights())

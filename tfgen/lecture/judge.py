@@ -94,10 +94,6 @@ class Judge:
         chunks = (images[i : i + self.CHUNK] for i in range(0, len(images), self.CHUNK))
         return np.concatenate([function(image=tf.constant(chunk, tf.float32))[output].numpy() for chunk in chunks])
 
-    def logits(self, images):
-        """Returns `(n, 10)` float32 logits of images `(n, 784)` in [0, 1]."""
-        return self._in_chunks("classify", "logits", images)
-
     def probabilities(self, images):
         """Returns `(n, 10)` float32 p(y|x) of images `(n, 784)` in [0, 1]."""
         return self._in_chunks("classify", "probabilities", images)

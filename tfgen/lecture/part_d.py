@@ -137,7 +137,7 @@ def gan_variants(run):
         if main:
             run.export(model.endpoints())
 
-    shares = {variant: class_shares(judge.logits(images)) for variant, images in samples.items()}
+    shares = {variant: class_shares(judge.probabilities(images)) for variant, images in samples.items()}
     n, covered = config.num_samples, f"digits with a share of {config.covered_share:.0%} or more"
     for variant in variants:
         suffix, verdict = _suffix(variant), verdicts[variant]
