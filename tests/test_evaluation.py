@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tfgen.evaluation.clustering import clustering_accuracy, kmeans
+from tfgen.evaluation.clustering import clustering_accuracy, kmeans, normalized_mutual_information
 from tfgen.evaluation.coverage import class_shares
 from tfgen.evaluation.knn import knn_error
 from tfgen.evaluation.pca import fit_pca, pca_squared_error
@@ -87,6 +87,35 @@ def test_clustering_accuracy_does_not_depend_on_the_clusters_numbers():
 
 def test_clustering_accuracy_bears_an_empty_cluster():
     assert clustering_accuracy(np.array([0, 1, 2, 2]), np.array([1, 1, 0, 0])) == 0.75
+
+
+def entropy(counts):
+    """Returns the entropy in nats of a distribution given by counts."""
+    p = np.ravel(counts)[np.ravel(counts) > 0] / np.sum(counts)
+    return -np.sum(p * np.log(p))
+
+
+def test_normalized_mutual_information_is_that_of_the_table_of_classes_and_clusters():
+    table = np.array([[30, 5, 0, 0], [2, 20, 1, 0], [0, 10, 0, 32]])
+    labels, clusters = (np.repeat(index.ravel(), table.ravel()) for index in np.indices(table.shape))
+    h_labels, h_clusters = entropy(table.sum(axis=1)), entropy(table.sum(axis=0))
+    information = h_labels + h_clusters - entropy(table)
+    nmi = normalized_mutual_information(labels, clusters)
+    assert nmi == pytest.approx(2 * information / (h_labels + h_clusters), rel=1e-12)
+    # Wrong: in nats; divided by either entropy alone.
+    for wrong in (information, information / h_labels, information / h_clusters):
+        assert abs(nmi - wrong) > 0.01
+    # Other names for the clusters, or clusters for classes, change nothing.
+    assert normalized_mutual_information(labels, np.array([7, -1, 3, 0])[clusters]) == pytest.approx(nmi, rel=1e-12)
+    assert normalized_mutual_information(clusters, labels) == pytest.approx(nmi, rel=1e-12)
+
+
+def test_one_cluster_tells_nothing_and_a_renaming_all():
+    labels = np.arange(60) % 10
+    assert normalized_mutual_information(labels, np.zeros(60, int)) == 0
+    assert normalized_mutual_information(labels, 9 - labels) == pytest.approx(1)
+    # Each class meets each of six clusters once: independent.
+    assert normalized_mutual_information(labels, np.arange(60) // 10) == pytest.approx(0, abs=1e-12)
 
 
 def test_kmeans_finds_clusters_far_apart_and_depends_on_its_seed_alone():

@@ -15,7 +15,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from conftest import Killed
-from scipy import linalg, stats
+from scipy import linalg, optimize, stats
 from scipy.spatial.distance import cdist
 from scipy.special import expit, logsumexp, rel_entr
 from sklearn.cluster import KMeans
@@ -472,6 +472,20 @@ def test_the_clustering_codes_are_those_of_the_saved_encoder(runs, digits):
     # Codes that tie in float32 may choose another neighbour: one image in 297 at most.
     assert metrics["knn1_error__2d"]["value"] == pytest.approx(error, abs=1.5 / 297)
     assert {name.split("__")[1] for name in metrics} == {"2d", "10d", "32d", "pca2", "pixels"}
+
+
+def test_the_clusters_of_pixels_are_those_of_k_means_judged_by_their_table(runs, digits):
+    clusters = KMeans(10, n_init=10, random_state=0).fit_predict(digits.test.images / np.float32(255))
+    joint = np.zeros((10, 10))
+    np.add.at(joint, (digits.test.labels, clusters), 1 / 297)
+    labels, sizes = joint.sum(axis=1), joint.sum(axis=0)
+    information = np.sum(rel_entr(joint, np.outer(labels, sizes)))
+    metrics = runs[1]["clustering-autoencoder"]["metrics"]
+    nmi = 2 * information / (stats.entropy(labels) + stats.entropy(sizes))
+    # Rounding may move an image or two from one cluster to another.
+    assert metrics["nmi__pixels"]["value"] == pytest.approx(nmi, abs=0.01)
+    accuracy = joint[optimize.linear_sum_assignment(-joint)].sum()
+    assert metrics["kmeans_accuracy__pixels"]["value"] == pytest.approx(accuracy, abs=2.5 / 297)
 
 
 @pytest.mark.parametrize("name, code_dim", [("model", 2), ("10d", 10), ("32d", 32)])

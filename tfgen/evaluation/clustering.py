@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, normalized_mutual_info_score
 
 
 def kmeans(codes, clusters, seed):
@@ -33,3 +33,16 @@ def clustering_accuracy(labels, clusters):
     """
     counts = confusion_matrix(labels, clusters)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / np.size(labels))
+
+
+def normalized_mutual_information(labels, clusters):
+    """Returns 2 I(labels; clusters) / (H(labels) + H(clusters)): what the clusters tell about the classes.
+
+    Args:
+        labels: `(n,)` integers, the classes.
+        clusters: `(n,)` integers, the clusters; their numbers mean nothing.
+
+    Returns:
+        float from 0, where they are independent, to 1, where each is a renaming of the other.
+    """
+    return float(normalized_mutual_info_score(labels, clusters))

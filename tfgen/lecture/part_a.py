@@ -5,11 +5,10 @@ import itertools
 
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import normalized_mutual_info_score
 
 from tfgen import corruption, datasets, figures, losses
 from tfgen.distributions import Draw, stateless_seed
-from tfgen.evaluation.clustering import clustering_accuracy, kmeans
+from tfgen.evaluation.clustering import clustering_accuracy, kmeans, normalized_mutual_information
 from tfgen.evaluation.codes import code_shift, covariance_spectrum, near_dead_share, participation_ratio
 from tfgen.evaluation.knn import knn_error
 from tfgen.evaluation.pca import fit_pca, pca_squared_error
@@ -329,7 +328,7 @@ def clustering_autoencoder(run):
         clusters = kmeans(images, datasets.CLASSES, run.seed)
         value = clustering_accuracy(data.test.labels, clusters)
         run.metric(f"kmeans_accuracy__{name}", value, "share in its digit's cluster", "test", len(test))
-        value = normalized_mutual_info_score(data.test.labels, clusters)
+        value = normalized_mutual_information(data.test.labels, clusters)
         run.metric(f"nmi__{name}", value, "normalised mutual information, 0 to 1", "test", len(test))
 
     lecture = f"{config.code_dims[0]}d"
