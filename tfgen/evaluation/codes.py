@@ -1,4 +1,4 @@
-"""What a code's units do over a set of images: how they vary, how many dimensions they fill, how noise moves them."""
+"""What a code's units do over a set of images: how they vary, how many are used, how noise moves them."""
 
 import numpy as np
 
@@ -56,3 +56,20 @@ def code_shift(codes, noisy_codes):
     """
     codes, noisy_codes = np.asarray(codes, np.float64), np.asarray(noisy_codes, np.float64)
     return float(np.sum(np.square(noisy_codes - codes)) / np.sum(np.square(codes - codes.mean(axis=0))))
+
+
+def active_units(z_means, threshold=0.01):
+    """Returns how many latents a VAE uses: those whose posterior mean varies over the data by more than `threshold`.
+
+    Args:
+        z_means: `(n, latent_dim)` float, the means of q(z|x) of n images.
+        threshold: least variance over the images.
+
+    Raises:
+        ValueError: for means that are not finite.
+
+    Source: Burda et al. 2015, section 5.2.
+    """
+    if not np.isfinite(z_means).all():
+        raise ValueError("`z_means` must be finite.")
+    return int(np.sum(np.var(z_means, axis=0) > threshold))

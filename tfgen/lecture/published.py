@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfgen import datasets, figures, losses
 from tfgen.distributions import Draw, stateless_seed
-from tfgen.evaluation.coverage import active_units
+from tfgen.evaluation.codes import active_units
 from tfgen.evaluation.importance import importance_sampled_nll
 from tfgen.evaluation.pca import pca_squared_error
 from tfgen.lecture.judge import Judge
