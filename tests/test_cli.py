@@ -97,9 +97,18 @@ def place(tmp_path, monkeypatch):
         ("judged_by_a", {**RESULTS, "metrics": judged["a"]}),
         ("judged_by_b", {**RESULTS, "metrics": judged["b"], "seed": 6}),
         ("other_epochs", {**other_seed, "config": {"epochs": 1}}),
+        ("other_recipe", {**RESULTS, "recipe": "gan-2d"}),
+        ("other_preset", {**RESULTS, "preset": "huge"}),
+        ("no_unit", {**RESULTS, "metrics": {"test_negative_elbo": {"value": 99.5, "split": "test", "n": 10_000}}}),
     ):
         (tmp_path / directory / "vae").mkdir(parents=True)
         (tmp_path / directory / "vae" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "latin").write_bytes("Résultats".encode("latin-1"))
+    (tmp_path / "judge_gone" / "digit-classifier").mkdir(parents=True)
+    judge = {**RESULTS, "recipe": "digit-classifier", "dataset": "digits", "preset": "smoke"}
+    (tmp_path / "judge_gone" / "digit-classifier" / "results.json").write_text(json.dumps(judge))
+    (tmp_path / "judge_gone" / "gan").mkdir()
+    (tmp_path / "judge_gone" / "gan" / "results.json").write_text(json.dumps({**judge, "recipe": "gan"}))
     checkpoint = tmp_path / "unfinished" / "vae" / "checkpoints" / "model.keras"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"")
@@ -169,6 +178,12 @@ BAD_REQUESTS = {
     "table incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
     "run vae --output-dir blocked": ["'blocked'", "blocked/vae is a file", "name another"],
     "table missing": ["missing", "no finished run", "--output-dir"],
+    "table results missing": ["missing", "no finished run", "--output-dir"],
+    "table other_recipe": ["other_recipe/vae/results.json", "'gan-2d'", "delete"],
+    "table other_preset": ["other_preset/vae/results.json", "'huge'", "delete"],
+    "table no_unit": ["no_unit/vae/results.json", "test_negative_elbo", "unit", "restore"],
+    "table results --write latin": ["latin", "UTF-8", "README"],
+    "run gan --preset smoke --dataset digits --output-dir judge_gone": ["judge_gone/digit-classifier", "gone", "anew"],
     "table results results": ["vae in preset quick", "seed twice"],
     "table results other_epochs": ["vae in preset quick", "differ in more than the seed"],
     "table results deterministic": ["vae in preset quick", "differ in more than the seed"],
@@ -297,7 +312,7 @@ def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_abou
     run = "`vae --preset quick --epochs 30` | 5 | 60"
     assert f"| B3 | {run} | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
     assert "73.25" in printed and "26.25" in printed and "other" not in printed
-    assert "Dataset mnist; 2 CPU cores, TensorFlow 2.21.0. Of several seeds: mean" in printed
+    assert "Dataset mnist; machine of 2 CPU cores, TensorFlow 2.21.0. Of several seeds: mean" in printed
     marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"
     readme = place / "README.md"
     readme.write_text(f"before\n{marks.format('stale')}\nafter\n")
@@ -311,6 +326,18 @@ def test_the_table_of_several_seeds_has_their_mean_and_standard_deviation(place,
     # 99.5 and 100.5: mean 100, and with two values the standard deviation is their difference over the root of 2.
     assert "| `vae --preset quick --epochs 30` | 5, 6 | 50 | `test_negative_elbo` | nats |" in printed
     assert "| 100 ± 0.71 |" in printed and "| 73.25 ± 0 |" in printed
+
+
+def test_a_sigma_at_the_edge_in_any_seed_is_told_of_all(place, capsys):
+    for directory, sigma, at_edge in (("results", 0.2, False), ("other_seed", 0.1, True)):
+        path = place / directory / "vae" / "results.json"
+        results = json.loads(path.read_text())
+        results["metrics"]["test_negative_elbo"] |= {"sigma": sigma, "at_edge": at_edge}
+        path.write_text(json.dumps(results))
+    assert call(["table", "results"]) == 0
+    assert "| 99.5 (sigma 0.200) |" in capsys.readouterr().out
+    assert call(["table", "results", "other_seed"]) == 0
+    assert "| 100 ± 0.71 (sigma at the edge of the grid) |" in capsys.readouterr().out
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():

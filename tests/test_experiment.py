@@ -767,10 +767,21 @@ def test_the_table_and_the_report_show_every_metric(runs):
 
 
 def test_the_table_prints_published_beside_ours():
-    metric = {"value": 13.866, "unit": "u", "split": "test", "n": 10_000, "published": 13.87, "source": "s"}
-    result = {"recipe": "r", "lecture_items": ["A5"], "comparable": True, "metrics": {"m": metric, "k": {**metric}}}
-    del result["metrics"]["k"]["published"]
-    assert [row[3:5] for row in report.rows([result])] == [("13.87", "13.87"), ("not reported", "13.87")]
+    metric = {"value": 13.866, "unit": "u", "split": "test", "n": 10_000}
+    judged = {**metric, "classifier": "hash", "classifier_test_error": 0.0052}
+    result = {
+        "recipe": "autoencoder-30d",
+        "lecture_items": ["A5"],
+        "comparable": True,
+        "metrics": {"pca_squared_error__30": metric, "k": judged},
+    }
+    assert [row[3:] for row in report.rows([result])] == [
+        ("13.87", "13.87", "u; test, n = 10,000"),
+        ("not reported", "13.87", "u, classifier of test error 0.0052; test, n = 10,000"),
+    ]
+    source = "13.87 (Hinton & Salakhutdinov 2006, figure 2B)"
+    assert [row[3] for row in report.metric_rows(result)] == [source, "not reported"]
+    assert [row[3] for row in report.rows([{**result, "comparable": False}])] == ["not comparable"] * 2
 
 
 @pytest.mark.parametrize(
@@ -778,7 +789,7 @@ def test_the_table_prints_published_beside_ours():
 )
 def test_the_table_prints_counts_whole_and_measurements_rounded(value, printed):
     metric = {"value": value, "unit": "u", "split": "test", "n": 1}
-    result = {"recipe": "r", "lecture_items": ["A3"], "comparable": True, "metrics": {"m": metric}}
+    result = {"recipe": "vae", "lecture_items": ["A3"], "comparable": True, "metrics": {"m": metric}}
     assert [row[4] for row in report.rows([result])] == [printed]
 
 

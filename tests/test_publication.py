@@ -1,5 +1,6 @@
 """Publishing: what is refused, what a version holds, and that no version is ever seen half-written or overwritten."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -18,8 +19,10 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from tfgen.errors import InputError
 from tfgen.export import describe, export, meta_graph, signatures, violations
+from tfgen.recipes import RECIPES, Published
 from tfgen.serving import card, config, publication, publish, warmup
 
+STORE = pathlib.Path(__file__).parent.parent / "saved_models"
 # From each kind of model to its signatures: the first is the default. Each is (inputs, outputs).
 RECONSTRUCT = ({"image"}, {"reconstruction"})
 AUTOENCODER = {"reconstruct": RECONSTRUCT, "encode": ({"image"}, {"code"}), "decode": ({"code"}, {"image"})}
@@ -212,7 +215,9 @@ def test_publishing_again_adds_a_version_and_leaves_the_first_one_untouched(expo
     assert json.loads((tmp_path / "models" / "gan" / "results.json").read_text()) == results
 
 
-def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path):
+def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path, monkeypatch):
+    published = {"some_metric": Published(0.5, "Someone 1999")}
+    monkeypatch.setitem(RECIPES, "gan", dataclasses.replace(RECIPES["gan"], published=published))
     changed = {
         "dataset": "digits",
         "comparable": False,
@@ -235,7 +240,25 @@ def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path
         1,
     )
     assert "| `some_metric` | share | test, 10,000 | 0.5 (Someone 1999) | 0.25 |" in text
-    assert "not comparable" not in text
+    assert "not comparable" not in text and "averaged" not in text
+
+
+def test_the_card_says_that_the_averaged_weights_are_the_exported_ones(exported, tmp_path):
+    run = finished_run(tmp_path / "run", exported["gan"][1])
+    results = json.loads((run / "results.json").read_text())
+    results["metrics"]["some_metric__averaged_weights"] = results["metrics"]["some_metric"]
+    (run / "results.json").write_text(json.dumps(results))
+    publish(run, tmp_path / "models")
+    assert "The model is that of `__averaged_weights`" in (tmp_path / "models" / "gan" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("model", sorted(path.parent for path in STORE.glob("*/results.json")), ids=lambda m: m.name)
+def test_each_published_card_is_what_its_version_says(model):
+    version = config.versions(model)[-1]
+    assets = model / str(version) / "assets.extra"
+    description, results = (json.loads((assets / name).read_text()) for name in ("tfgen.json", "results.json"))
+    assert (model / "README.md").read_text() == card.model_card(description, results, version)
+    assert json.loads((model / "results.json").read_text()) == results
 
 
 def test_a_highest_version_that_was_copied_in_by_hand_leaves_no_card_and_is_named(exported, tmp_path, monkeypatch):

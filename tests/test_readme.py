@@ -1,5 +1,6 @@
 """The README keeps its word: its code runs, its commands exist, its table has every lecture item."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -75,6 +76,9 @@ def test_the_table_of_results_is_that_of_the_results_kept():
     start, end = report.README_MARKS
     shown = README[README.index(start) + len(start) : README.index(end)].strip()
     assert shown == report.readme_table(results)
+    for result in results:
+        preset = RECIPES[result["recipe"]].presets[result["preset"]]
+        assert result["config"] == json.loads(json.dumps(dataclasses.asdict(preset))), result["recipe"]
     # They are MNIST's, and each metric of the table is one that its run computed.
     assert all(result["dataset"] == "mnist" and result["comparable"] for result in results)
     runs = {(result["recipe"], result["preset"]) for result in results}

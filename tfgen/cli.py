@@ -305,9 +305,12 @@ def _table(args):
     from tfgen import report
 
     directories = args.runs or ["runs"]
-    results = [result for directory in directories for result in report.load_results(directory)]
-    if not results:
-        raise InputError(f"no finished run in {', '.join(directories)}; name the --output-dir of tfgen run")
+    results = []
+    for directory in directories:
+        found = report.load_results(directory)
+        if not found:
+            raise InputError(f"no finished run in {directory}; name the --output-dir of tfgen run")
+        results += found
     if args.write is None:
         print(report.readme_table(results))
     else:

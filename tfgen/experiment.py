@@ -116,13 +116,22 @@ def run(
 
 
 def _missing(name, data, preset, output_dir):
-    """Returns the recipes that one needs of which no finished run of the same data and preset is there."""
-    found = {needed: pathlib.Path(output_dir) / needed / "results.json" for needed in RECIPES[name].needs}
-    return [
-        needed
-        for needed, path in found.items()
-        if not path.exists() or [read_json(path)[key] for key in ("dataset", "preset")] != [data.name, preset]
-    ]
+    """Returns the recipes that one needs of which no finished run of the same data and preset is there.
+
+    Raises:
+        InputError: if one that is there has lost its model.
+    """
+    missing = []
+    for needed in RECIPES[name].needs:
+        directory = pathlib.Path(output_dir) / needed
+        path = directory / "results.json"
+        if not path.exists() or [read_json(path)[key] for key in ("dataset", "preset")] != [data.name, preset]:
+            missing.append(needed)
+        elif not (directory / "saved_model" / "saved_model.pb").exists():
+            raise InputError(
+                f"{name} needs the model of {directory}, which is gone; delete {directory} to train it anew"
+            )
+    return missing
 
 
 def check_request(name, data, preset, output_dir, seed, epochs, precision, resume, deterministic):

@@ -19,14 +19,31 @@ def _number(value):
 
 def _ours(metric):
     """Returns a metric's value, with the standard deviation over seeds, or the standard error, where it has one."""
-    if "std" in metric:
-        return f"{_number(metric['value'])} ± {metric['std']:.2g}"
+    value = _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
     details = []
     if "standard_error" in metric:
         details.append(f"standard error {metric['standard_error']:.2g}")
     if "sigma" in metric:
-        details.append(f"sigma {metric['sigma']:.3f}{', at the edge of the grid' if metric['at_edge'] else ''}")
-    return _number(metric["value"]) + (f" ({', '.join(details)})" if details else "")
+        details.append(f"sigma {metric['sigma']:.3f}")
+    if metric.get("at_edge"):
+        details.append("sigma at the edge of the grid")
+    return value + (f" ({', '.join(details)})" if details else "")
+
+
+def _unit(metric):
+    """Returns a metric's unit; where a classifier is the measure, with how good that is."""
+    judge = f", classifier of test error {metric['classifier_test_error']:.4g}" if "classifier" in metric else ""
+    return metric["unit"] + judge
+
+
+def _published(result, name, source=True):
+    """Returns what papers report for a metric, as the recipe knows it today, with where it stands or without."""
+    published = RECIPES[result["recipe"]].published.get(name)
+    if not result["comparable"]:
+        return "not comparable"
+    if published is None:
+        return "not reported"
+    return _number(published.value) + (f" ({published.source})" if source else "")
 
 
 def rows(results):
@@ -36,11 +53,9 @@ def rows(results):
             result["recipe"],
             " ".join(result["lecture_items"]),
             name,
-            (_number(metric["published"]) if "published" in metric else "not reported")
-            if result["comparable"]
-            else "not comparable",
+            _published(result, name, source=False),
             _ours(metric),
-            f"{metric['unit']}; {metric['split']}, n = {metric['n']:,}",
+            f"{_unit(metric)}; {metric['split']}, n = {metric['n']:,}",
         )
         for result in results
         for name, metric in result["metrics"].items()
@@ -60,17 +75,11 @@ def table(results):
 
 def metric_rows(result):
     """Returns `(metric, unit, split and n, published, ours)` for every metric of a run."""
-    return [(f"`{name}`", *_cells(result, metric)) for name, metric in result["metrics"].items()]
+    return [(f"`{name}`", *_cells(result, name, metric)) for name, metric in result["metrics"].items()]
 
 
-def _cells(result, metric):
-    published = f"{_number(metric['published'])} ({metric['source']})" if "published" in metric else "not reported"
-    return (
-        metric["unit"],
-        f"{metric['split']}, {metric['n']:,}",
-        published if result["comparable"] else "not comparable",
-        _ours(metric),
-    )
+def _cells(result, name, metric):
+    return _unit(metric), f"{metric['split']}, {metric['n']:,}", _published(result, name), _ours(metric)
 
 
 README_HEADER = ("lecture", "tfgen run ...", "seeds", "seconds", "metric", "unit", "split, n", "published", "ours")
@@ -93,12 +102,12 @@ def readme_table(results):
                 raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
             metric = _over_seeds([run["metrics"][name] for run in runs])
             run = (f"`{options}`", seeds, f"{seconds:,.0f}")
-            lines.append((" ".join(result["lecture_items"]), *run, f"`{name}`", *_cells(result, metric)))
+            lines.append((" ".join(result["lecture_items"]), *run, f"`{name}`", *_cells(result, name, metric)))
     datasets = ", ".join(sorted({result["dataset"] for result in results}))
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
     versions = ", ".join(sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results}))
     made = (
-        f"Dataset {datasets}; {cpus} CPU cores, {versions}. "
+        f"Dataset {datasets}; machine of {cpus} CPU cores, {versions}. "
         "Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
     )
     return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
@@ -143,8 +152,9 @@ def _over_seeds(metrics):
     values = [metric["value"] for metric in metrics]
     if len(metrics) == 1 or None in values:
         return metrics[0] if len(metrics) == 1 else {**metrics[0], "value": None}
-    # What differs from seed to seed, such as a chosen sigma, is no fact about their mean.
+    # What differs from seed to seed, such as a chosen sigma, is no fact about their mean; one at the edge is.
     common = {key: value for key, value in metrics[0].items() if all(metric.get(key) == value for metric in metrics)}
+    common["at_edge"] = any(metric.get("at_edge") for metric in metrics)
     return {**common, "value": statistics.mean(values), "std": statistics.stdev(values)}
 
 
@@ -162,7 +172,10 @@ def write_readme_table(results, path):
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}; name a README with the marks of the table in it")
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error}); name a README") from error
     start, end = README_MARKS
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
         raise InputError(
@@ -181,7 +194,7 @@ def load_results(directory):
 
 
 def read_results(path):
-    """Returns the results in a file; raises `InputError` if one that is shown is missing."""
+    """Returns the results in a file; raises `InputError` if one that is shown is missing, or of an unknown recipe."""
     results = read_json(path)
     shown = (
         "recipe",
@@ -198,6 +211,12 @@ def read_results(path):
     missing = [key for key in shown if key not in results]
     if missing:
         raise InputError(f"{path} lacks {missing[0]!r}; restore it, or delete {path.parent}")
+    if results["recipe"] not in RECIPES or results["preset"] not in PRESETS:
+        what = f"{results['recipe']!r} in preset {results['preset']!r}"
+        raise InputError(f"{path} is of {what}, which this version does not have; delete {path.parent}")
+    for name, metric in results["metrics"].items():
+        if not {"value", "unit", "split", "n"} <= set(metric):
+            raise InputError(f"{path} has {name} without value, unit, split or n; restore it, or delete {path.parent}")
     return results
 
 

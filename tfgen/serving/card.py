@@ -49,12 +49,14 @@ def model_card(description, results, version):
         f"{description['title']}. Version {version}; lecture {', '.join(description['lecture_items'])}.",
         "## Training",
         f"Dataset {description['dataset']}, preset {description['preset']}, seed {description['seed']}: "
-        f"{results['seconds']} s on {environment['cpus']} CPU cores with TensorFlow {environment['tensorflow']}, "
+        f"{results['seconds']} s on a machine of {environment['cpus']} CPU cores with TensorFlow "
+        f"{environment['tensorflow']}, "
         f"Keras {environment['keras']}, tfgen {environment['tfgen']}. Every hyper-parameter is in "
         "[results.json](results.json).",
         f"```console\n$ {command(results)}\n```",
         "## Metrics",
         markdown_table(("metric", "unit", "split, n", "published", "value"), metric_rows(results)),
+        *_averaged(results),
         "## Signatures",
         markdown_table(("signature", "inputs", "outputs"), signatures),
         "The first dimension is the batch, of any size.",
@@ -77,6 +79,14 @@ def _tensor(name, tensor):
     return f"`{name}` {tensor['dtype']} ({shape}){limits}: {tensor['meaning']}"
 
 
+def _averaged(results):
+    if any(name.endswith("__averaged_weights") for name in results["metrics"]):
+        yield (
+            "The model is that of `__averaged_weights`: its generator has the moving average of the weights. The same "
+            "metrics without that suffix are those of the last weights, which are not exported."
+        )
+
+
 def _limits(description):
     inputs = {name for signature in description["signatures"].values() for name in signature["inputs"]}
     outputs = {name for signature in description["signatures"].values() for name in signature["outputs"]}
@@ -96,4 +106,4 @@ def _limits(description):
     if description["preset"] == "smoke":
         yield "Preset smoke trains for seconds, to try the program: it is no useful model."
     if description["preset"] == "quick":
-        yield "Preset quick trains for minutes; preset paper trains longer and does better."
+        yield "Preset quick trains for minutes; preset paper trains longer."
