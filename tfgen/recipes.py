@@ -692,7 +692,7 @@ RECIPES = {
         needs=("digit-classifier",),
         presets={
             "smoke": GANGoodfellow(epochs=1, num_samples=1_000),
-            "paper": GANGoodfellow(epochs=400),
+            "paper": GANGoodfellow(epochs=700),
         },
         published={
             "parzen_log_likelihood": Published(225.0, "Goodfellow et al. 2014, table 1 (standard error 2)"),
