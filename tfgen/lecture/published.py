@@ -49,7 +49,7 @@ def burda(run):
     """Burda et al. 2015, table 1, one stochastic layer: trained on the k-sample bound, which for k = 1 is the ELBO.
 
     The network is trained in stages, each with a k of its own, from the weights of the stage before: a small k costs
-    little, and what it learns serves the larger one.
+    little, and what it learns serves the larger one. Each stage begins the stream of batches and noise anew.
     """
     config, data = run.config, run.data
     validation = datasets.fixed_binarization(data.validation.images, number=1).numpy()
