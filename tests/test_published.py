@@ -169,6 +169,23 @@ def test_burda_s_network_is_trained_on_pixels_drawn_anew_and_judged_on_pixels_dr
         np.testing.assert_array_equal(validation, once)
 
 
+def test_the_30_d_autoencoder_reproduces_images_moved_by_a_pixel_at_most(digits, tmp_path):
+    run = untrained("autoencoder-30d", digits, tmp_path, until_trained=True, hidden_units=(8, 2, 8))
+    (fitted,) = run.fitted
+    inputs, targets = (batch.numpy() for batch in next(iter(fitted["batches"](3))))
+    np.testing.assert_array_equal(inputs, targets)
+    plain = datasets.training_batches(digits.train.images, run.config.batch_size, run.seed, first_step=3)
+    plain = next(iter(plain)).numpy().reshape(-1, 28, 28)
+    padded = np.pad(plain, ((0, 0), (1, 1), (1, 1)))
+    moved = [padded[:, y : y + 28, x : x + 28].reshape(-1, 784) for y in range(3) for x in range(3)]
+    chosen = [np.all(inputs == candidate, axis=1) for candidate in moved]
+    # Every image is one of its nine neighbours, and each of the nine is taken by about a ninth of them.
+    assert np.any(chosen, axis=0).all()
+    assert np.mean(chosen, axis=1) == pytest.approx(1 / 9, abs=0.1)
+    for images in fitted["validation"]:
+        np.testing.assert_array_equal(images, digits.validation.images / np.float32(255))
+
+
 @pytest.fixture(scope="module")
 def goodfellow(digits, tmp_path_factory):
     """From the precision to the run, up to its training."""

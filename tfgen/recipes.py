@@ -356,9 +356,14 @@ class DiscriminativeVsGenerative:
 
 @dataclasses.dataclass(frozen=True)
 class Autoencoder30D:
-    """The widths of Hinton & Salakhutdinov 2006; there logistic units, restricted Boltzmann machines, line searches."""
+    """The widths of Hinton & Salakhutdinov 2006; there logistic units, restricted Boltzmann machines, line searches.
+
+    Attributes:
+        shift: training images are moved by up to as many pixels, at random; without it the network overfits.
+    """
 
     epochs: int
+    shift: int = 1
     hidden_units: tuple = (1000, 500, 250, 30, 250, 500, 1000)
     activation: str = "gelu"
     code_activation: str = "linear"

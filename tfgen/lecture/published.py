@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen import datasets, figures, losses
+from tfgen import corruption, datasets, figures, losses
 from tfgen.distributions import Draw, stateless_seed
 from tfgen.evaluation.codes import active_units
 from tfgen.evaluation.importance import importance_sampled_nll
 from tfgen.evaluation.pca import pca_squared_error
 from tfgen.lecture.judge import Judge
-from tfgen.lecture.part_a import SQUARED_ERROR, autoencoder_of, train_autoencoder
+from tfgen.lecture.part_a import SQUARED_ERROR, autoencoder_of, corrupted_batches, train_autoencoder
 from tfgen.lecture.part_b import draw_training, fit_vae, measure_elbo, prior_sample
 from tfgen.lecture.part_d import measure_gan, read_snapshots, snapshot_epochs, write_snapshot
 from tfgen.models import autoencoder
@@ -26,8 +26,18 @@ def autoencoder_30d(run):
     config, data = run.config, run.data
 
     make = functools.partial(autoencoder_of, config)
+
+    def batches(first_step):
+        shift = functools.partial(corruption.random_shift, distance=config.shift)
+        return corrupted_batches(run, shift, first_step).map(lambda moved, _: (moved, moved))
+
+    validation = datasets.scale(data.validation.images).numpy()
     trained, history = train_autoencoder(
-        run, functools.partial(make, config.precision), config.learning_rate, precision=config.precision
+        run,
+        functools.partial(make, config.precision),
+        config.learning_rate,
+        inputs=(batches, (validation, validation)),
+        precision=config.precision,
     )
     model = in_float32(make, trained)
     test = datasets.scale(data.test.images).numpy()
