@@ -686,7 +686,7 @@ RECIPES = {
         headline=("test_nll", "test_negative_bound", "active_latent_units"),
         presets={
             "smoke": Burda(epochs=2, stages=((1, 0.5, 2e-3), (5, 0.5, 2e-3)), nll_samples=50),
-            "paper": Burda(epochs=600, stages=((1, 0.6, 2e-3), (5, 0.25, 1e-3), (50, 0.15, 1e-3))),
+            "paper": Burda(epochs=600, stages=((5, 0.85, 2e-3), (50, 0.15, 1e-3))),
         },
         published={"test_nll": Published(84.78, "Burda et al. 2015, table 1, IWAE, k = 50")},
     ),
