@@ -162,7 +162,7 @@ BAD_REQUESTS = {
     "run vae --epochs -3": ["--epochs", "at least 1", "-3"],
     "run vae --epochs 1.5": ["--epochs", "int", "'1.5'"],
     "run vae --epochs many": ["--epochs", "int", "'many'"],
-    "run iwae-burda --preset paper --epochs 3": ["3 epochs", "3 stages", "--epochs"],
+    "run iwae-burda --preset paper --epochs 1": ["1 epochs", "2 stages", "--epochs"],
     "run vae --seed -1": ["--seed", "-1", "between 0 and"],
     "run vae --seed 2147483648": ["--seed", "2147483648", "2147483647"],
     "run vae --output-dir file": ["'file'", "is a file", "name another"],

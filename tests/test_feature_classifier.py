@@ -333,7 +333,7 @@ def test_a_standard_deviation_stands_beside_its_mean_in_the_table(digits):
     run.metric("a", 0.25, "u", "test", 1, std=0.0125)
     run.metric("b", 0.25, "u", "test", 1)
     assert run.metrics["a"]["std"] == 0.0125 and "std" not in run.metrics["b"]
-    result = {"recipe": "r", "lecture_items": ["A6"], "comparable": True, "metrics": run.metrics}
+    result = {"recipe": NAME, "lecture_items": ["A6"], "comparable": True, "metrics": run.metrics}
     assert [row[4] for row in report.rows([result])] == ["0.25 ± 0.013", "0.25"]
 
 

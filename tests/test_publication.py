@@ -469,7 +469,7 @@ def test_what_cannot_be_published_is_told_before_anything_is_written(exported, t
         (file, "models", "there is no run in"),
         (unfinished, "models", "no results.json; finish it"),
         (without, "models", "no saved_model/saved_model.pb; run gan anew"),
-        (other, "models", "'rbm', which is no recipe; those are shallow-autoencoder"),
+        (other, "models", "of 'rbm' in preset 'quick', which this version does not have"),
         (old, "models", "lacks 'config'"),
         (good, "file", "file is a file; name another --to"),
     ):
