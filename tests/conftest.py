@@ -1,17 +1,17 @@
-"""What several test files share: TensorFlow's start-up noise kept down, small data, small models."""
+"""Fixtures of several test files: small data, small models, one run of each recipe, a stub recipe."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import json
+import inspect
+import shutil
 
 import numpy as np
 import pytest
+from helpers import SmokeRun, StubModule, finished_run
 
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of the package may catch it."""
+SMOKE_EPOCHS = 2
 
 
 @pytest.fixture
@@ -26,9 +26,81 @@ def images():
 @pytest.fixture(scope="session")
 def digits():
     """The embedded set, loaded once; no test changes it."""
-    from tfgen import datasets
+    from tfgen import data
 
-    return datasets.digits()
+    return data.digits()
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """Name of a recipe that trains in a second, which is there for the test alone."""
+    from tfgen.recipes import MODULES, RECIPES
+
+    monkeypatch.setitem(MODULES, "stub", StubModule)
+    monkeypatch.setitem(RECIPES, "stub", StubModule.RECIPE)
+    return "stub"
+
+
+@pytest.fixture(scope="session")
+def smoke(digits, tmp_path_factory):
+    """Function from a recipe to its `SmokeRun`, preset smoke for two epochs on the digits; run when first asked for."""
+    import keras
+
+    from tfgen import figures
+    from tfgen.data.batches import Batches
+    from tfgen.runner.run import run
+
+    directory, done = tmp_path_factory.mktemp("smoke"), {}
+
+    def smoke_run(name):
+        from tfgen.recipes import RECIPES
+
+        if name in done:
+            return done[name]
+        for needed in RECIPES[name].needs:
+            smoke_run(needed)
+        batches, validations, first_batches, killed, drawn = [], [], [], {}, {}
+        stream, fit, log_epoch = Batches.stream, keras.Model.fit, keras.callbacks.CSVLogger.on_epoch_end
+
+        def seen_stream(self, first_step=0):
+            batches.append(self)
+            return stream(self, first_step)
+
+        def seen_fit(self, *args, **kwargs):
+            # The classifiers of feature-classifier are fitted to labels and validate on nothing.
+            if "validation_data" in kwargs:
+                held_out = [keras.utils.unpack_x_y_sample_weight(batch)[0] for batch in kwargs["validation_data"]]
+                validations.append(np.concatenate(held_out))
+                assert not kwargs["validation_data"].options().autotune.enabled
+                assert not args[0].options().autotune.enabled
+                first_batches.append(next(iter(args[0])))
+            return fit(self, *args, **kwargs)
+
+        def seen_epoch(self, epoch, logs=None):
+            log_epoch(self, epoch, logs)
+            training = os.path.basename(self.filename)[len("training") : -len(".csv")].strip("_") or "model"
+            if epoch > 0 or training not in killed:
+                killed[training] = directory / "killed" / name / training / name
+                shutil.rmtree(killed[training], ignore_errors=True)
+                shutil.copytree(directory / "runs" / name, killed[training])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Batches, "stream", seen_stream)
+            patch.setattr(keras.Model, "fit", seen_fit)
+            patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", seen_epoch)
+            for figure, function in inspect.getmembers(figures, inspect.isfunction):
+
+                def drawing(*args, function=function, calls=drawn.setdefault(figure, []), **kwargs):
+                    calls.append((args, kwargs))
+                    return function(*args, **kwargs)
+
+                patch.setattr(figures, figure, drawing)
+            options = {"preset": "smoke", "epochs": SMOKE_EPOCHS, "output_dir": directory / "runs"}
+            results = run(name, digits, **options)
+        done[name] = SmokeRun(directory / "runs" / name, results, batches, validations, first_batches, killed, drawn)
+        return done[name]
+
+    return smoke_run
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +109,6 @@ def exported(tmp_path_factory):
     import keras
 
     from tfgen.export import export
-    from tfgen.lecture import part_a_uses
     from tfgen.models import autoencoder, classifier
     from tfgen.models.gan import GAN
     from tfgen.models.goodfellow import GoodfellowGAN
@@ -45,54 +116,25 @@ def exported(tmp_path_factory):
 
     keras.utils.set_random_seed(0)
     endpoints = {
-        "shallow-autoencoder": autoencoder.ShallowAutoencoder(6).endpoints(),
-        "tied-autoencoder": autoencoder.ShallowAutoencoder(6, tied=True).endpoints(),
-        "stacked-autoencoder": autoencoder.endpoints(autoencoder.stacked_autoencoder((12, 6, 12))),
-        "anomaly-detection": part_a_uses.scoring_endpoints(autoencoder.stacked_autoencoder((12, 6, 12))),
-        "feature-classifier": classifier.endpoints(classifier.feature_classifier((12, 6))),
+        "shallow-autoencoder": autoencoder.ShallowAutoencoder(784, 6).endpoints(),
+        "tied-autoencoder": autoencoder.ShallowAutoencoder(784, 6, tied=True).endpoints(),
+        "stacked-autoencoder": autoencoder.endpoints(autoencoder.stacked_autoencoder(784, (12, 6, 12))),
+        "anomaly-detection": autoencoder.scoring_endpoints(autoencoder.stacked_autoencoder(784, (12, 6, 12))),
+        "feature-classifier": classifier.endpoints(classifier.feature_classifier(784, 10, (12, 6))),
         "digit-classifier": classifier.endpoints(
-            classifier.convolutional_classifier((2, 3), 6), ("features", "features", "features")
+            classifier.convolutional_classifier((28, 28), 10, (2, 3), 6), ("features", "features", "features")
         ),
-        "vae": VAE(3, (12,)).endpoints(),
-        "vae-gaussian": GaussianVAE(latent_dim=3, hidden_units=(12,)).endpoints(),
-        "importance-weighted-vae": ImportanceWeightedVAE(latent_dim=3, hidden_units=(12,)).endpoints(),
-        "gan": GAN(5, (12,), (12,)).endpoints(),
-        "gan-goodfellow": GoodfellowGAN(5, (12,), (12,), 3).endpoints(),
-        "gan-1d": GAN(1, (4,), (4,), input_dim=1, noise="gaussian").endpoints("x"),
+        "vae": VAE(784, 3, (12,)).endpoints(),
+        "vae-gaussian": GaussianVAE(784, latent_dim=3, hidden_units=(12,)).endpoints(),
+        "importance-weighted-vae": ImportanceWeightedVAE(784, latent_dim=3, hidden_units=(12,)).endpoints(),
+        "gan": GAN(784, 5, (12,), (12,)).endpoints(),
+        "gan-goodfellow": GoodfellowGAN(784, 5, (12,), (12,), 3).endpoints(),
+        "gan-1d": GAN(1, 1, (4,), (4,), noise="gaussian").endpoints("x"),
     }
     directory = tmp_path_factory.mktemp("exported")
     for name, functions in endpoints.items():
-        export(functions, directory / name)
+        export(functions, directory / name, (28, 28))
     return {name: (functions, directory / name) for name, functions in endpoints.items()}
-
-
-def finished_run(directory, saved_model, recipe="gan", **changed):
-    """Makes the directory of a finished run of a recipe, with a copy of a SavedModel. Returns it."""
-    import shutil
-
-    from tfgen import recipes
-
-    directory.mkdir(parents=True)
-    shutil.copytree(saved_model, directory / "saved_model")
-    metric = {"value": 0.25, "unit": "share", "split": "test", "n": 10_000, "published": 0.5, "source": "Someone 1999"}
-    results = {
-        "recipe": recipe,
-        "lecture_items": list(recipes.RECIPES[recipe].lecture_items),
-        "dataset": "mnist",
-        "comparable": True,
-        "preset": "quick",
-        "seed": 3,
-        "deterministic": False,
-        "metrics": {"some_metric": metric, "another": {"value": 1.5, "unit": "nats", "split": "generated", "n": 7}},
-        "figures": [],
-        "saved_model": "saved_model",
-        "seconds": 61.5,
-        "environment": {"tfgen": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1", "cpus": 2},
-        "config": {"epochs": recipes.RECIPES[recipe].presets["quick"].epochs},
-        **changed,
-    }
-    (directory / "results.json").write_text(json.dumps(results))
-    return directory
 
 
 @pytest.fixture(scope="session")

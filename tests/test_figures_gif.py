@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 from PIL import Image
+from tfgen.lecture import part_d
 
 from tfgen import datasets, experiment, figures
-from tfgen.lecture import part_d
 from tfgen.recipes import RECIPES
 
 

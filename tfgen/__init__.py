@@ -4,6 +4,16 @@ The public names below are loaded when first used, so that importing the package
 """
 
 import importlib.util
+import os
+import sys
+
+# Before Keras is imported, which takes its backend from here or from a keras.json.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
+    raise ImportError(
+        "tfgen needs Keras's TensorFlow backend, and Keras was imported before it with "
+        f"{sys.modules['keras'].config.backend()!r}; import tfgen first"
+    )
 
 __version__ = "0.1.0"
 
@@ -11,8 +21,8 @@ _PUBLIC = {
     "GAN": "tfgen.models.gan",
     "ShallowAutoencoder": "tfgen.models.autoencoder",
     "VAE": "tfgen.models.vae",
-    "generate": "tfgen.export",
-    "run": "tfgen.experiment",
+    "generate": "tfgen.sampling",
+    "run": "tfgen.runner.run",
     "stacked_autoencoder": "tfgen.models.autoencoder",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -13,8 +13,10 @@ import tempfile
 import traceback
 
 import tfgen
-from tfgen import checks, recipes
+from tfgen import data, sampling
 from tfgen.errors import InputError
+from tfgen.recipe import LECTURE, PRESETS
+from tfgen.recipes import RECIPES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,25 +33,31 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     debug = argparse.ArgumentParser(add_help=False)
     debug.add_argument("--debug", action="store_true", help="show tracebacks and TensorFlow's own messages")
-    data = argparse.ArgumentParser(add_help=False)
-    data.add_argument(
+    data_dir = argparse.ArgumentParser(add_help=False)
+    data_dir.add_argument(
         "--data-dir", metavar="DIR", help="TensorFlow Datasets directory (default: TFDS_DATA_DIR, else TFDS's own)"
     )
 
     command = commands.add_parser("list", parents=[debug], help="recipes, lecture items and published numbers")
+    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="its story, hyper-parameters and results")
     command.add_argument("--json", action="store_true", help="as JSON")
     command.set_defaults(function=_list)
 
-    command = commands.add_parser("run", parents=[debug, data], help="train, evaluate, draw and export recipes")
-    command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(recipes.RECIPES)}")
+    command = commands.add_parser("run", parents=[debug, data_dir], help="train, evaluate, draw and export recipes")
+    command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(RECIPES)}")
     command.add_argument("--all", action="store_true", help="run every recipe that has the preset")
     command.add_argument("--preset", default="quick", help="smoke (seconds), quick (minutes; default) or paper (hours)")
-    command.add_argument("--dataset", default="auto", help=f"one of {', '.join(recipes.DATASETS)}; default auto")
+    command.add_argument("--dataset", default="auto", help=f"one of {', '.join(data.NAMES)}; default auto")
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument(
-        "--precision", help=f"of the training: {' or '.join(recipes.PRECISIONS)}, where there is a choice"
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another value of a hyper-parameter, such as batch_size=64; repeatable; tfgen list RECIPE shows them all",
     )
     command.add_argument("--resume", action="store_true", help="go on with unfinished runs, keep those finished")
     command.add_argument("--deterministic", action="store_true", help="deterministic kernels only; slower")
@@ -100,27 +108,17 @@ def _parser():
     command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
     command.set_defaults(function=_table)
 
-    command = commands.add_parser("benchmark", parents=[debug, data], help="speed, side by side with its peers")
-    command.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(checks.BENCHMARKS)}; default all of them"
-    )
-    command.add_argument("--families", nargs="+", metavar="FAMILY", help="what is trained; default all of them")
-    command.add_argument("--rounds", type=int, default=9, help="how often each variant is measured; default 9")
-    command.add_argument("--seconds", type=float, default=0.5, help="for how long about, each time; default 0.5")
-    command.add_argument("--full", action="store_true", help="the likelihood of 10,000 images rather than of 500")
-    command.add_argument("--quick", action="store_true", help="as small as can be, to see that it works")
-    command.add_argument("--output-dir", default="benchmark", metavar="DIR", help="default: benchmark")
-    command.set_defaults(function=_benchmark)
-
     command = commands.add_parser("data", help="prepared datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = actions.add_parser("status", parents=[debug, data], help="which datasets are prepared, and where")
+    action = actions.add_parser("status", parents=[debug, data_dir], help="which datasets are prepared, and where")
     action.set_defaults(function=_data_status)
-    action = actions.add_parser("import", parents=[debug, data], help="prepare a dataset from IDX files or mnist.npz")
+    action = actions.add_parser(
+        "import", parents=[debug, data_dir], help="prepare a dataset from IDX files or mnist.npz"
+    )
     action.add_argument(
         "--from", dest="source", required=True, metavar="DIR", help="the four IDX files, gzipped or not, or mnist.npz"
     )
-    action.add_argument("--dataset", default="mnist", help=f"one of {', '.join(recipes.TFDS_NAMES)}; default mnist")
+    action.add_argument("--dataset", default="mnist", help=f"one of {', '.join(data.TFDS_NAMES)}; default mnist")
     action.set_defaults(function=_data_import)
     return parser
 
@@ -190,9 +188,9 @@ def _load_tensorflow(args):
 
 
 def _list(args):
-    if args.json:
+    if args.json and args.recipe is None:
         listing = {
-            "lecture": recipes.LECTURE,
+            "lecture": LECTURE,
             "recipes": {
                 name: {
                     "title": recipe.title,
@@ -200,13 +198,22 @@ def _list(args):
                     "presets": {key: vars(config) for key, config in recipe.presets.items()},
                     "published": {key: vars(published) for key, published in recipe.published.items()},
                 }
-                for name, recipe in recipes.RECIPES.items()
+                for name, recipe in RECIPES.items()
             },
         }
         print(json.dumps(listing, indent=1))
         return
-    width = max(map(len, recipes.RECIPES))
-    for name, recipe in recipes.RECIPES.items():
+    if args.recipe is not None:
+        from tfgen.report import description
+
+        if args.json:
+            raise InputError("--json lists all recipes; give no RECIPE with it")
+        if args.recipe not in RECIPES:
+            raise InputError(f"unknown recipe {args.recipe!r}; choose from {', '.join(RECIPES)}")
+        print(description.description(args.recipe))
+        return
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
         print(f"{name:{width}}  {recipe.title}")
         print(f"{'':{width}}  lecture {', '.join(recipe.lecture_items)}; presets {', '.join(recipe.presets)}")
         for metric, published in recipe.published.items():
@@ -215,43 +222,47 @@ def _list(args):
 
 def _run(args):
     if args.all == bool(args.recipes):
-        raise InputError(f"name recipes or give --all, one of the two; the recipes are {', '.join(recipes.RECIPES)}")
-    names = list(recipes.RECIPES) if args.all else list(dict.fromkeys(args.recipes))
-    if args.all and args.preset in recipes.PRESETS:
-        without = [name for name in names if args.preset not in recipes.RECIPES[name].presets]
+        raise InputError(f"name recipes or give --all, one of the two; the recipes are {', '.join(RECIPES)}")
+    names = list(RECIPES) if args.all else list(dict.fromkeys(args.recipes))
+    if args.all and args.preset in PRESETS:
+        without = [name for name in names if args.preset not in RECIPES[name].presets]
         names = [name for name in names if name not in without]
         if without:
             print(f"not run, having no preset {args.preset}: {', '.join(without)}", flush=True)
-    checks.check_run(names, args.preset, args.output_dir, args.seed, args.epochs, args.precision, args.resume)
-    checks.check_data(args.dataset, args.data_dir)
-    _load_tensorflow(args)
-    from tfgen import datasets, experiment, report
+    from tfgen.runner.request import Request
 
-    data = datasets.load(args.dataset, args.data_dir)
-    names_of_options = ("preset", "output_dir", "seed", "epochs", "precision", "resume", "deterministic")
-    options = {name: getattr(args, name) for name in names_of_options}
-    for name in names:  # All of them before the first is trained.
-        experiment.check_request(name, data, **options)
+    options = ("preset", "seed", "epochs", "settings", "deterministic", "output_dir", "resume")
+    requests = [Request(name, **{option: getattr(args, option) for option in options}) for name in names]
+    data.check(args.dataset, args.data_dir)
+    _load_tensorflow(args)
+    from tfgen.report import summary, tables
+    from tfgen.runner.request import check
+    from tfgen.runner.run import carry_out
+
+    dataset = data.load(args.dataset, args.data_dir)
+    for request in requests:  # All of them before the first is trained.
+        check(request, dataset)
     results = []
-    for name in names:
-        print(f"\n== {name}: {recipes.RECIPES[name].title}", flush=True)
-        results.append(experiment.run(name, data, tensorboard=args.tensorboard, **options))
-    print(f"\n{report.table(results)}\n")
+    for request in requests:
+        print(f"\n== {request.recipe}: {RECIPES[request.recipe].title}", flush=True)
+        results.append(carry_out(request, dataset, args.tensorboard))
+    print(f"\n{tables.table(results)}\n")
     seconds = sum(result["seconds"] for result in results)
     count = f"{len(results)} recipe{'s' if len(results) > 1 else ''}"
-    print(f"{count}, {seconds:.0f} s of running; figures and models: {report.write_report(args.output_dir)}")
+    print(f"{count}, {seconds:.0f} s of running; figures and models: {summary.write_report(args.output_dir)}")
     if not all(result["comparable"] for result in results):
         print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
 
 
 def _sample(args):
-    checks.check_sample(args.saved_model, args.num, args.seed, args.output)
+    sampling.check_sample(args.saved_model, args.num, args.seed, args.output)
     _load_tensorflow(args)
-    from tfgen import export, figures
+    from tfgen import figures
     from tfgen.files import write_atomically
 
-    images = export.generate(args.saved_model, args.num, args.seed)
-    write_atomically(args.output, figures.tiled_png(images, columns=math.ceil(args.num**0.5)))
+    images = sampling.generate(args.saved_model, args.num, args.seed)
+    pictures = images.reshape(-1, *sampling.image_shape(args.saved_model, images.shape[1]))
+    write_atomically(args.output, figures.tiled_png(pictures, columns=math.ceil(args.num**0.5)))
     print(f"{args.num} images: {args.output}")
 
 
@@ -302,68 +313,45 @@ def _query(args):
 
 
 def _table(args):
-    from tfgen import report
+    from tfgen.report import tables
+    from tfgen.runner.results import load_results
 
     directories = args.runs or ["runs"]
     results = []
     for directory in directories:
-        found = report.load_results(directory)
+        found = load_results(directory)
         if not found:
             raise InputError(f"no finished run in {directory}; name the --output-dir of tfgen run")
         results += found
     if args.write is None:
-        print(report.readme_table(results))
+        print(tables.readme_table(results))
     else:
-        report.write_readme_table(results, args.write)
+        tables.write_readme_table(results, args.write)
         print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
 
 
-def _benchmark(args):
-    checks.check_benchmark(args.sections, args.rounds, args.seconds, args.output_dir)
-    checks.check_data("mnist", args.data_dir)
-    from tfgen.benchmark import report
-    from tfgen.benchmark.families import FAMILIES
-    from tfgen.benchmark.run import run
-
-    families = args.families or list(FAMILIES)
-    for name in families:
-        if name not in FAMILIES:
-            raise InputError(f"unknown family {name!r}; choose from {', '.join(FAMILIES)}")
-    results = run(
-        args.sections or checks.BENCHMARKS,
-        families,
-        args.rounds,
-        args.seconds,
-        args.full,
-        args.quick,
-        args.data_dir,
-        args.output_dir,
-    )
-    print(f"\n{report.tables(results)}\n\nresults, tables and picture: {args.output_dir}")
-
-
 def _data_status(args):
-    checks.check_data("auto", args.data_dir)
+    data.check("auto", args.data_dir)
     _load_tensorflow(args)
-    from tfgen import datasets
+    from tfgen.data import tfds
 
-    for name, directory, prepared in datasets.status(args.data_dir):
+    for name, directory, prepared in tfds.status(args.data_dir):
         print(f"{name:14} {'prepared' if prepared else 'not prepared':13} {directory}")
     print(f"{'digits':14} {'built in':13} scikit-learn's UCI digits, 1,797 images")
 
 
 def _data_import(args):
-    if args.dataset not in recipes.TFDS_NAMES:
-        raise InputError(f"cannot import {args.dataset!r}; choose one of {', '.join(recipes.TFDS_NAMES)}")
+    if args.dataset not in data.TFDS_NAMES:
+        raise InputError(f"cannot import {args.dataset!r}; choose one of {', '.join(data.TFDS_NAMES)}")
     if args.data_dir is not None and os.path.exists(args.data_dir):
-        checks.check_data(args.dataset, args.data_dir)
-    from tfgen import idx
+        data.check(args.dataset, args.data_dir)
+    from tfgen.data import idx
 
     splits = idx.read_directory(args.source)
     _load_tensorflow(args)
-    from tfgen import datasets
+    from tfgen.data import tfds
 
-    directory, train, test = datasets.prepare(args.dataset, splits, args.data_dir)
+    directory, train, test = tfds.prepare(args.dataset, splits, args.data_dir)
     print(f"prepared {args.dataset} with {train:,} training and {test:,} test images in {directory}")
-    if not datasets.is_mnist(*(labels for _, labels in splits.values())):
+    if not tfds.is_mnist(*(labels for _, labels in splits.values())):
         print("These are not MNIST's 60,000 and 10,000 images: no result is comparable to the published numbers.")

@@ -1,25 +1,24 @@
 """A model's endpoints as a SavedModel that TensorFlow Serving can serve, and images generated from one."""
 
+import json
 import pathlib
 import re
 import shutil
 import uuid
 
 import keras
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tfgen.checks import check_sample, image_seeds
-from tfgen.errors import InputError
+from tfgen.files import write_atomically
 
-# Images generated in one call: enough to fill the cores, few enough for the memory.
-CHUNK = 1000
+# What a SavedModel tells of itself, beside what TensorFlow keeps of it.
+METADATA = "assets.extra/tfgen.json"
 
-# From the name of every input and output of a signature to `(lowest value, highest value, what it is)`; None: any.
-VALUES = {
+# Every tensor that a signature may take or give: name -> `(lowest value, highest value, what it is)`; None: any.
+TENSORS = {
     "image": (0.0, 1.0, "pixels, row by row"),
     "reconstruction": (0.0, 1.0, "pixels, row by row"),
     "code": (None, None, "code of an autoencoder"),
@@ -39,10 +38,18 @@ VALUES = {
 # Names that Keras and TensorFlow make up for tensors which were given none.
 MADE_UP_NAME = re.compile(r"(keras_tensor|args|output|inputs)(_\d+)?")
 # Operations that TensorFlow counts as stateful and that change nothing: reading a variable, calling a function.
-HARMLESS = {"VarHandleOp", "ReadVariableOp", "StatefulPartitionedCall", "PartitionedCall", "While", "If", "Case"}
+READING_OPERATIONS = {
+    "VarHandleOp",
+    "ReadVariableOp",
+    "StatefulPartitionedCall",
+    "PartitionedCall",
+    "While",
+    "If",
+    "Case",
+}
 
 
-def export(endpoints, directory):
+def export(endpoints, directory, image_shape):
     """Writes a SavedModel whose signatures are the given endpoints; TensorFlow alone loads it.
 
     The directory appears whole: the model is written and checked beside it and renamed. An earlier one is replaced.
@@ -51,6 +58,7 @@ def export(endpoints, directory):
         endpoints: dict from signature name to `(function, list of named TensorSpecs)`; each function takes its
             inputs by these names and returns a dict of tensors.
         directory: where the SavedModel is to stand.
+        image_shape: `(height, width)` of the images, for its metadata: the signatures' are rows of pixels.
 
     Raises:
         ValueError: if TensorFlow Serving could not serve it; the message lists every reason.
@@ -66,6 +74,7 @@ def export(endpoints, directory):
         reasons = violations(temporary)
         if reasons:
             raise ValueError(f"these endpoints cannot be served: {'; '.join(reasons)}")
+        write_atomically(temporary / METADATA, json.dumps({"image_shape": list(image_shape)}).encode())
         if directory.exists():
             shutil.rmtree(directory)
         temporary.rename(directory)
@@ -121,7 +130,7 @@ def describe(directory):
                 key: {
                     "dtype": tf.dtypes.as_dtype(info.dtype).name,
                     "shape": [None if dim.size == -1 else dim.size for dim in info.tensor_shape.dim],
-                    **dict(zip(("minimum", "maximum", "meaning"), VALUES[key], strict=True)),
+                    **dict(zip(("minimum", "maximum", "meaning"), TENSORS[key], strict=True)),
                 }
                 for key, info in sorted(tensors.items())
             }
@@ -141,8 +150,8 @@ def _tensors(signature):
 def _tensor_violations(name, info):
     if MADE_UP_NAME.fullmatch(name):
         yield "has a made-up name; name its TensorSpec, or return a dict"
-    elif name not in VALUES:
-        yield "has no entry in tfgen.export.VALUES, which says what it holds"
+    elif name not in TENSORS:
+        yield "has no entry in tfgen.export.TENSORS, which says what it holds"
     if info.dtype not in (types_pb2.DT_FLOAT, types_pb2.DT_INT64):
         yield f"is {types_pb2.DataType.Name(info.dtype)}; float32 and int64 can be served by REST and gRPC alike"
     shape = info.tensor_shape
@@ -175,38 +184,8 @@ def _graph_violations(graph, signature):
             definition = op_def_registry.get(node.op)
             if definition is None:
                 yield f"runs {node.op}, which TensorFlow {tf.__version__} does not know"
-            elif definition.is_stateful and node.op not in HARMLESS:
+            elif definition.is_stateful and node.op not in READING_OPERATIONS:
                 yield f"runs {node.op}, which keeps or changes state; draw with tf.random.stateless_*"
             for value in node.attr.values():
                 called = (value.func, *value.list.func)
                 pending += [("function", function.name) for function in called if function.name in functions]
-
-
-def generate(directory, num, seed):
-    """Returns images drawn from a SavedModel's `generate` signature.
-
-    Args:
-        directory: a SavedModel directory.
-        num: number of images, at least 1.
-        seed: int >= 0. The first images of a larger `num` are those of a smaller one.
-
-    Returns:
-        `(num, 784)` float32 in [0, 1].
-
-    Raises:
-        InputError: if the directory holds no SavedModel, the model does not generate, or a number is out of range.
-    """
-    check_sample(directory, num, seed, "grid.png")
-    try:
-        model = tf.saved_model.load(str(directory))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise InputError(f"the SavedModel in {str(directory)!r} cannot be read: {error}") from error
-    if "generate" not in model.signatures or "image" not in model.signatures["generate"].structured_outputs:
-        raise InputError(
-            f"the model in {str(directory)!r} has no signature 'generate' of images, only "
-            f"{', '.join(sorted(model.signatures))}; sampling needs a generative model, such as vae or gan"
-        )
-    seeds = image_seeds(num, seed)
-    generate_chunk = model.signatures["generate"]
-    chunks = [seeds[i : i + CHUNK] for i in range(0, num, CHUNK)]
-    return np.concatenate([generate_chunk(seed=tf.constant(chunk))["image"].numpy() for chunk in chunks])

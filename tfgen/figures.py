@@ -1,4 +1,7 @@
-"""Pictures of results: arrays in, `matplotlib.figure.Figure` out. Nothing here knows of models or files."""
+"""Pictures of results: arrays in, `matplotlib.figure.Figure` out. Nothing here knows of models or files.
+
+Images are `(n, height, width)` floats in [0, 1].
+"""
 
 import io
 
@@ -38,16 +41,17 @@ def gif(frames, milliseconds=250, last_milliseconds=2500, dpi=80):
 
 
 def tile(images, columns, gap=1.0):
-    """Returns `(n, 784)` images as one array, row by row, with a pixel of `gap` (white) between neighbours."""
-    images = np.asarray(images).reshape(-1, 28, 28)
-    rows = -(-len(images) // columns)
-    padded = np.full((rows * columns, 29, 29), gap, np.float32)
-    padded[: len(images), :28, :28] = images
-    return padded.reshape(rows, columns, 29, 29).transpose(0, 2, 1, 3).reshape(rows * 29, columns * 29)[:-1, :-1]
+    """Returns images as one array, row by row, with a pixel of `gap` (white) between neighbours."""
+    count, height, width = np.shape(images)
+    rows = -(-count // columns)
+    padded = np.full((rows * columns, height + 1, width + 1), gap, np.float32)
+    padded[:count, :height, :width] = images
+    tiles = padded.reshape(rows, columns, height + 1, width + 1).transpose(0, 2, 1, 3)
+    return tiles.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
 
 
 def tiled_png(images, columns):
-    """Returns `(n, 784)` images in [0, 1], `columns` in a row, as the bytes of a PNG about 1,000 pixels wide or more.
+    """Returns images, `columns` in a row, as the bytes of a PNG about 1,000 pixels wide or more.
 
     No axes and no resampling: a pixel of an image is a square of whole pixels.
     """
@@ -64,7 +68,7 @@ def _show(axes, image):
 
 
 def image_grid(images, columns=8, title=None):
-    """Returns a picture of `(n, 784)` images in [0, 1], `columns` in a row."""
+    """Returns a picture of images, `columns` in a row."""
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(0.55 * columns, 0.55 * rows + 0.4))
     axes = figure.add_subplot()
@@ -75,7 +79,7 @@ def image_grid(images, columns=8, title=None):
 
 
 def reconstructions(originals, reconstructed, title):
-    """Returns originals above their reconstructions, both `(n, 784)` in [0, 1]."""
+    """Returns images above their reconstructions."""
     figure = Figure(figsize=(0.7 * len(originals), 2.0))
     axes = figure.add_subplot()
     _show(axes, tile(np.concatenate([originals, reconstructed]), columns=len(originals)))
@@ -84,21 +88,22 @@ def reconstructions(originals, reconstructed, title):
 
 
 def features(weights, title):
-    """Returns what hidden units answer to: each unit's weights as a picture of 28x28, one panel a model.
+    """Returns what hidden units answer to: each unit's weights as a picture, one panel a model.
 
     Every picture has a scale of its own, from minus to plus the 90th percentile of its weights' magnitudes, and 0 is
     white. The largest would hide the rest: weights of pixels that are hardly ever lit grow unchecked.
 
     Args:
-        weights: dict from a model's name to `(784, units)` weights, one column a unit.
+        weights: dict from a model's name to `(units, height, width)` weights.
         title: heading.
     """
     figure = Figure(figsize=(3.6 * len(weights) + 0.6, 4.2), layout="constrained")
     figure.suptitle(title, fontsize=10)
     colors = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.5")
     axes_row = figure.subplots(1, len(weights), squeeze=False)[0]
-    for axes, (name, columns) in zip(axes_row, weights.items(), strict=True):
-        pictures = (columns / np.maximum(np.percentile(np.abs(columns), 90, axis=0), 1e-12)).T
+    for axes, (name, of_units) in zip(axes_row, weights.items(), strict=True):
+        largest = np.percentile(np.abs(of_units), 90, axis=(1, 2), keepdims=True)
+        pictures = of_units / np.maximum(largest, 1e-12)
         side = int(np.ceil(np.sqrt(len(pictures))))
         shown = axes.imshow(tile(pictures, side, gap=np.nan), cmap=colors, vmin=-1, vmax=1, interpolation="nearest")
         axes.set_title(name, fontsize=9)
@@ -112,7 +117,7 @@ def through_training(snapshots, title):
     """Returns one column of samples per epoch; every column decodes the same noise.
 
     Args:
-        snapshots: dict from epoch to `(n, 784)` images in [0, 1].
+        snapshots: dict from epoch to images.
         title: heading.
     """
     figure = Figure(figsize=(1.5 * len(snapshots), 4.2), layout="constrained")
@@ -128,7 +133,7 @@ def frames_through_training(snapshots, columns=6):
     """Returns one figure an epoch, all of one size, for `gif`.
 
     Args:
-        snapshots: dict from epoch to `(n, 784)` images in [0, 1].
+        snapshots: dict from epoch to images.
         columns: images in a row.
     """
     frames = []
@@ -146,7 +151,7 @@ def panels_of_images(panels, columns, title):
     """Returns grids of images, one panel beside the other.
 
     Args:
-        panels: dict from a panel's title to `(n, 784)` images in [0, 1].
+        panels: dict from a panel's title to images.
         columns: images in a row of a panel.
         title: heading of the whole.
     """
@@ -157,6 +162,11 @@ def panels_of_images(panels, columns, title):
         _show(axes, tile(images, columns))
         axes.set_title(name, fontsize=9)
     return figure
+
+
+def _marker(values):
+    """Returns the marker of a curve: a line of one point draws nothing."""
+    return "o" if np.isfinite(values).sum() == 1 else None
 
 
 def curves(history, panels, log=False):
@@ -172,7 +182,8 @@ def curves(history, panels, log=False):
     for axes, (title, unit, names) in zip(axes_row, panels, strict=True):
         for name in names:
             label = name.replace("val_", "validation: ").replace("_", " ")
-            axes.plot(np.arange(1, len(history[name]) + 1), history[name], label=label)
+            epochs = np.arange(1, len(history[name]) + 1)
+            axes.plot(epochs, history[name], marker=_marker(history[name]), label=label)
         axes.set(title=title, xlabel="epoch", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log:
@@ -347,7 +358,7 @@ def rows_of_images(rows, title):
     """Returns rows of images, each with its name at the left.
 
     Args:
-        rows: dict from a row's name to `(columns, 784)` images in [0, 1]; all rows are equally long.
+        rows: dict from a row's name to images; all rows are equally long.
         title: heading.
     """
     columns = len(next(iter(rows.values())))
@@ -356,7 +367,8 @@ def rows_of_images(rows, title):
     axes.imshow(
         tile(np.concatenate(list(rows.values())), columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
     )
-    axes.set_yticks(14 + 29 * np.arange(len(rows)), list(rows), fontsize=9)
+    height = np.shape(next(iter(rows.values())))[1]
+    axes.set_yticks(height / 2 + (height + 1) * np.arange(len(rows)), list(rows), fontsize=9)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -1,7 +1,6 @@
-"""Files that appear whole or not at all, and what is said of those that are damaged all the same."""
+"""Files that appear whole or not at all, locks between processes, and JSON that may be damaged."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -26,18 +25,51 @@ def write_atomically(path, content):
 
 
 @contextlib.contextmanager
-def locked(directory, operation=fcntl.LOCK_EX):
-    """Holds a lock on a directory, which ends with the process at the latest; see `fcntl.flock`.
+def locked(path, shared=False, wait=True):
+    """Holds the lock of a file, which is made and stays; the lock ends with the process at the latest.
+
+    Args:
+        path: of the file, which holds nothing.
+        shared: whether other shared holders are let in.
+        wait: whether to wait for other holders.
 
     Raises:
-        BlockingIOError: if `operation` includes `fcntl.LOCK_NB` and another process holds the lock.
+        BlockingIOError: without `wait`, if another process holds the lock.
     """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, operation)
+    import portalocker
+
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = portalocker.LOCK_SH if shared else portalocker.LOCK_EX
+    with open(path, "a") as file:
+        try:
+            portalocker.lock(file, flags if wait else flags | portalocker.LOCK_NB)
+        except portalocker.AlreadyLocked as error:
+            raise BlockingIOError(f"{path} is locked by another process") from error
         yield
-    finally:
-        os.close(descriptor)
+
+
+def lock_of(directory):
+    """Returns the path of the lock file that stands for a directory, beside it."""
+    directory = pathlib.Path(directory)
+    return directory.with_name(f".{directory.name}.lock")
+
+
+def check_writable(directory, option):
+    """Raises `InputError` if a directory cannot be made or written to.
+
+    Args:
+        directory: the path that a user has given.
+        option: how the user has named it, such as "--output-dir".
+    """
+    if not str(directory):
+        raise InputError(f"{option} is empty; name a directory")
+    path = pathlib.Path(directory)
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not existing.is_dir():
+        raise InputError(f"{option}: {str(directory)!r} cannot be made: {existing} is a file; name another")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: {str(directory)!r} cannot be written to: see {existing}; name another")
 
 
 def read_json(path):

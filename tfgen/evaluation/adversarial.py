@@ -4,6 +4,7 @@ A distribution here is `(bins,)` float, non-negative, adding up to 1: the probab
 """
 
 import numpy as np
+from scipy import stats
 
 
 def optimal_discriminator(p_data, p_g):
@@ -80,3 +81,16 @@ def discriminator_error(discriminator, p_data, p_g):
     """
     weights = (np.asarray(p_data, np.float64) + p_g) / 2
     return float(np.sum(weights * np.abs(discriminator - optimal_discriminator(p_data, p_g))))
+
+
+def histogram(x, edges):
+    """Returns the share of the points in each bin, `(bins,)`; those beyond the edges count to the outermost bins."""
+    counts, _ = np.histogram(np.clip(x, edges[0], edges[-1]), edges)
+    return counts / np.size(x)
+
+
+def normal_histogram(edges, mean, std):
+    """Returns the probability of each bin under N(mean, std^2), with the tails in the outermost bins."""
+    cumulative = stats.norm.cdf(edges, mean, std)
+    cumulative[0], cumulative[-1] = 0, 1
+    return np.diff(cumulative)

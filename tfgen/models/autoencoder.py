@@ -3,20 +3,19 @@
 import keras
 import tensorflow as tf
 
+from tfgen.losses import squared_error
 from tfgen.models.networks import hidden_layers
 
 
-def stacked_autoencoder(
-    hidden_units=(300, 150, 300), input_dim=784, activation="relu", code_activation="linear", dtype=None
-):
-    """Returns the stacked autoencoder 784-300-150-300-784 as a functional model.
+def stacked_autoencoder(input_dim, hidden_units, activation="relu", code_activation="linear", dtype=None):
+    """Returns a stacked autoencoder, such as 784-300-150-300-784, as a functional model.
 
     The code is linear by default: a ReLU there switches code units off for good, and what they could have carried
     is lost. The output is a sigmoid, since pixels lie in [0, 1].
 
     Args:
-        hidden_units: an odd number of layer widths; the middle one is the code.
         input_dim: number of pixels.
+        hidden_units: an odd number of layer widths; the middle one is the code.
         activation: activation of the hidden layers.
         code_activation: activation of the code layer.
         dtype: Keras dtype policy, such as "mixed_bfloat16" (bfloat16 products, float32 weights); None: the global one.
@@ -57,8 +56,8 @@ class ShallowAutoencoder(keras.Model):
     units answer to. Compile and fit it on `(images, images)` with `losses.squared_error`.
 
     Args:
-        code_dim: p, the number of hidden units.
         input_dim: d, the number of pixels.
+        code_dim: p, the number of hidden units.
         activation: s; "linear" makes the code a projection.
         output_activation: s'; the default, a sigmoid, suits pixels in [0, 1].
         tied: whether the decoder's matrix is the encoder's, transposed.
@@ -66,12 +65,10 @@ class ShallowAutoencoder(keras.Model):
     Source: lecture A3.
     """
 
-    def __init__(
-        self, code_dim=64, input_dim=784, activation="relu", output_activation="sigmoid", tied=False, **kwargs
-    ):
+    def __init__(self, input_dim, code_dim, activation="relu", output_activation="sigmoid", tied=False, **kwargs):
         super().__init__(**kwargs)
-        self.code_dim = code_dim
         self.input_dim = input_dim
+        self.code_dim = code_dim
         self.activation = activation
         self.output_activation = output_activation
         self.tied = tied
@@ -100,8 +97,8 @@ class ShallowAutoencoder(keras.Model):
     def get_config(self):
         return {
             **super().get_config(),
-            "code_dim": self.code_dim,
             "input_dim": self.input_dim,
+            "code_dim": self.code_dim,
             "activation": self.activation,
             "output_activation": self.output_activation,
             "tied": self.tied,
@@ -137,6 +134,12 @@ def endpoints(model):
     """
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
     return _signatures(encoder, decoder, encoder.input_shape[-1], decoder.input_shape[-1])
+
+
+def scoring_endpoints(model):
+    """Returns a stacked autoencoder's endpoints and `score`, image -> squared_error: high for an anomaly."""
+    image = tf.TensorSpec((None, model.input_shape[-1]), tf.float32, name="image")
+    return endpoints(model) | {"score": (lambda image: {"squared_error": squared_error(image, model(image))}, [image])}
 
 
 def _signatures(encode, decode, input_dim, code_dim):

@@ -6,22 +6,23 @@ import tensorflow as tf
 from tfgen.models.networks import hidden_layers
 
 
-def convolutional_classifier(filters=(32, 64), units=128, side=28, classes=10, dtype=None):
+def convolutional_classifier(image_shape, classes, filters, units, dtype=None):
     """Returns the classifier that judges generated images: 3x3 convolutions with pooling, then a layer of features.
 
     Args:
+        image_shape: `(height, width)`.
+        classes: number of classes.
         filters: of each convolution; after each, the maximum of every 2x2 pixels is taken.
         units: width of the last hidden layer, the features of the Frechet distance.
-        side: the images are `side` x `side` pixels.
-        classes: number of classes.
         dtype: Keras dtype policy of the hidden layers; None means the global one.
 
     Returns:
-        `keras.Model` from `(batch, side^2)` in [0, 1] to logits `(batch, classes)`, made of the sub-model
+        `keras.Model` from `(batch, height * width)` in [0, 1] to logits `(batch, classes)`, made of the sub-model
         `get_layer("features")` and one linear layer.
     """
-    image = keras.Input((side * side,), name="image")
-    hidden = keras.layers.Reshape((side, side, 1))(image)
+    height, width = image_shape
+    image = keras.Input((height * width,), name="image")
+    hidden = keras.layers.Reshape((height, width, 1))(image)
     for number in filters:
         hidden = keras.layers.Conv2D(number, 3, padding="same", activation="relu", dtype=dtype)(hidden)
         hidden = keras.layers.MaxPooling2D(dtype=dtype)(hidden)
@@ -31,17 +32,15 @@ def convolutional_classifier(filters=(32, 64), units=128, side=28, classes=10, d
     return keras.Model(image, logits, name="convolutional_classifier")
 
 
-def feature_classifier(
-    encoder_units=(300, 150), input_dim=784, activation="relu", code_activation="linear", classes=10
-):
+def feature_classifier(input_dim, classes, encoder_units, activation="relu", code_activation="linear"):
     """Returns an encoder with a linear layer of logits on its code.
 
     Args:
-        encoder_units: widths of the encoder's layers; the last is the code.
         input_dim: number of pixels.
+        classes: number of classes.
+        encoder_units: widths of the encoder's layers; the last is the code.
         activation: activation of the hidden layers.
         code_activation: activation of the code layer.
-        classes: number of classes.
 
     Returns:
         `keras.Model` from `(batch, input_dim)` in [0, 1] to logits `(batch, classes)`, with the sub-model

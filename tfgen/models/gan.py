@@ -34,10 +34,10 @@ class GAN(keras.Model):
     of the generator's update, hence against the discriminator as just updated.
 
     Args:
+        input_dim: number of pixels.
         noise_dim: dimension of the noise z.
         generator_units: widths of the generator's hidden layers.
         discriminator_units: widths of the discriminator's hidden layers.
-        input_dim: number of pixels.
         noise: "uniform" on [-1, 1), "gaussian", standard normal, or "unit-variance uniform" on [-3^(1/2), 3^(1/2)).
         generator_loss: "non-saturating" or "minimax".
         discriminator_steps: k, the discriminator's updates per update of the generator.
@@ -54,10 +54,10 @@ class GAN(keras.Model):
 
     def __init__(
         self,
-        noise_dim=100,
-        generator_units=(128,),
-        discriminator_units=(128,),
-        input_dim=784,
+        input_dim,
+        noise_dim,
+        generator_units,
+        discriminator_units,
         noise="uniform",
         generator_loss="non-saturating",
         discriminator_steps=1,
@@ -73,10 +73,10 @@ class GAN(keras.Model):
             raise ValueError(f"`generator_loss` must be one of {sorted(GENERATOR_LOSSES)}, got {generator_loss!r}.")
         if discriminator_steps < 1:
             raise ValueError(f"`discriminator_steps` must be at least 1, got {discriminator_steps}.")
+        self.input_dim = input_dim
         self.noise_dim = noise_dim
         self.generator_units = tuple(generator_units)
         self.discriminator_units = tuple(discriminator_units)
-        self.input_dim = input_dim
         self.noise = noise
         self.generator_loss = generator_loss
         self.discriminator_steps = discriminator_steps
@@ -183,10 +183,10 @@ class GAN(keras.Model):
     def get_config(self):
         return {
             **super().get_config(),
+            "input_dim": self.input_dim,
             "noise_dim": self.noise_dim,
             "generator_units": self.generator_units,
             "discriminator_units": self.discriminator_units,
-            "input_dim": self.input_dim,
             "noise": self.noise,
             "generator_loss": self.generator_loss,
             "discriminator_steps": self.discriminator_steps,

@@ -70,10 +70,11 @@ class GoodfellowGAN(GAN):
 
     def __init__(
         self,
-        noise_dim=100,
-        generator_units=(1200, 1200),
-        discriminator_units=(240, 240),
-        pieces=5,
+        input_dim,
+        noise_dim,
+        generator_units,
+        discriminator_units,
+        pieces,
         input_keep=0.8,
         hidden_keep=0.5,
         generator_range=0.05,
@@ -86,7 +87,7 @@ class GoodfellowGAN(GAN):
         self.hidden_keep = hidden_keep
         self.generator_range = generator_range
         self.discriminator_range = discriminator_range
-        super().__init__(noise_dim, generator_units, discriminator_units, noise=noise, **kwargs)
+        super().__init__(input_dim, noise_dim, generator_units, discriminator_units, noise=noise, **kwargs)
         if not (0 < input_keep <= 1 and 0 < hidden_keep <= 1):
             raise ValueError(f"`input_keep` and `hidden_keep` must lie in (0, 1], got {input_keep} and {hidden_keep}.")
         if self.discriminator_steps != 1 or self.generator_loss != "non-saturating":

@@ -57,3 +57,22 @@ def kl_to_posterior(x, z_mean, z_variance, weights, bias, noise_variance):
     trace, quadratic = np.sum(np.diag(inverse) * z_variance), difference @ inverse @ difference
     log_ratio = np.linalg.slogdet(covariance)[1] - np.sum(np.log(z_variance))
     return 0.5 * (trace + quadratic - len(z_mean) + log_ratio)
+
+
+def bound_as_q_moves():
+    """Returns lecture B3's decomposition for one latent and two pixels, exact, as the mean of q moves.
+
+    q has the posterior's variance, so that the bound is tight where it has the posterior's mean too.
+
+    Returns:
+        `(z_means, elbo, gap, log_likelihood)`: the means of q and, for each, ELBO and KL(q || p(z|x)), `(81,)` each;
+        and log p(x), which is their sum everywhere. Nats.
+    """
+    weights, bias, noise_variance, x = np.array([[1.0], [0.5]]), np.zeros(2), 0.5, np.array([1.5, -0.2])
+    model = (weights, bias, noise_variance)
+    mean, covariance = posterior(x, *model)
+    z_means = np.linspace(mean[0] - 2, mean[0] + 2, 81)
+    terms = [elbo_terms(x, np.array([z]), np.diag(covariance), *model) for z in z_means]
+    gap = np.array([kl_to_posterior(x, np.array([z]), np.diag(covariance), *model) for z in z_means])
+    elbo = np.array([expected - kl for expected, kl in terms])
+    return z_means, elbo, gap, log_likelihood(x, *model)

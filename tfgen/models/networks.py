@@ -20,14 +20,14 @@ def hidden_layers(x, units, activation, dtype=None):
     return x
 
 
-def in_float32(make, trained):
+def in_float32(network, trained):
     """Returns a model that computes in float32 with the weights of one that was trained with other products.
 
     Args:
-        make: function from a Keras dtype policy to the model.
-        trained: what `make` has returned for some policy, trained.
+        network: function from a Keras dtype policy to the model.
+        trained: what `network` has returned for some policy, trained.
     """
-    model = make("float32")
+    model = network("float32")
     model.set_weights(trained.get_weights())
     return model
 
@@ -42,5 +42,5 @@ def images_of(data):
     if y is not None or sample_weight is not None:
         raise ValueError("this model trains on images alone: pass neither targets nor sample weights.")
     if not x.dtype.is_floating:
-        raise ValueError(f"images must be float in [0, 1], got {x.dtype.name}; scale them with `datasets.scale`.")
+        raise ValueError(f"images must be float in [0, 1], got {x.dtype.name}; see `data.batches.scale`.")
     return x

@@ -25,20 +25,20 @@ class VAE(keras.Model):
     Logged, per image in nats: `loss` = `negative_elbo` = `reconstruction_loss` + `kl_divergence`.
 
     Args:
+        input_dim: number of pixels.
         latent_dim: dimension of z.
         hidden_units: widths of the encoder's hidden layers; the decoder mirrors them.
-        input_dim: number of pixels.
         activation: activation of the hidden layers.
         seed: int >= 0; the noise is a function of it and of the optimizer iteration.
 
     Source: Kingma & Welling 2013, section 3 and appendix C; lecture B.
     """
 
-    def __init__(self, latent_dim=20, hidden_units=(500,), input_dim=784, activation="tanh", seed=0, **kwargs):
+    def __init__(self, input_dim, latent_dim, hidden_units, activation="tanh", seed=0, **kwargs):
         super().__init__(**kwargs)
+        self.input_dim = input_dim
         self.latent_dim = latent_dim
         self.hidden_units = tuple(hidden_units)
-        self.input_dim = input_dim
         self.activation = activation
         self.seed = seed
 
@@ -131,9 +131,9 @@ class VAE(keras.Model):
     def get_config(self):
         return {
             **super().get_config(),
+            "input_dim": self.input_dim,
             "latent_dim": self.latent_dim,
             "hidden_units": self.hidden_units,
-            "input_dim": self.input_dim,
             "activation": self.activation,
             "seed": self.seed,
         }

@@ -4,7 +4,8 @@ import json
 
 from tfgen.errors import InputError
 from tfgen.files import read_json, write_atomically
-from tfgen.report import command, markdown_table, metric_rows
+from tfgen.recipe import MNIST_SHAPE
+from tfgen.report.tables import command, markdown_table, metric_rows
 from tfgen.serving import config
 
 
@@ -90,11 +91,13 @@ def _averaged(results):
 def _limits(description):
     inputs = {name for signature in description["signatures"].values() for name in signature["inputs"]}
     outputs = {name for signature in description["signatures"].values() for name in signature["outputs"]}
+    # Models of tfgen 0.1.0 do not tell the shape of their images, which is MNIST's.
+    height, width = description.get("image_shape", MNIST_SHAPE)
     if "x" in outputs:
         yield "It knows one distribution on the line and nothing else."
     if "image" in inputs:
         yield (
-            f"It has seen {description['dataset']} alone, centred images of 28x28 pixels, light on dark. "
+            f"It has seen {description['dataset']} alone, centred images of {height}x{width} pixels, light on dark. "
             "Other images are outside what it was measured on."
         )
     if "seed" in inputs and "image" in outputs:

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import pathlib
 import shutil
@@ -10,9 +9,9 @@ import uuid
 
 import tfgen
 from tfgen.errors import InputError
-from tfgen.files import locked, write_atomically
+from tfgen.files import check_writable, lock_of, locked, read_json, write_atomically
 from tfgen.recipes import RECIPES
-from tfgen.report import read_results
+from tfgen.runner.results import read_results
 from tfgen.serving import card, config
 
 
@@ -34,14 +33,8 @@ def check_run(run_dir):
 def check_publish(run_dir, to):
     """Raises `InputError` for a run that cannot be published, or a directory that it cannot be published to."""
     results = check_run(run_dir)
-    if not str(to):
-        raise InputError("--to is empty; name a directory, such as saved_models")
-    path = pathlib.Path(to) / results["recipe"]
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not existing.is_dir():
-        raise InputError(f"the models' directory {str(to)!r} cannot be made: {existing} is a file; name another --to")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"the models' directory {str(to)!r} cannot be written to: see {existing}; name another --to")
+    check_writable(to, "--to")
+    check_writable(pathlib.Path(to) / results["recipe"], "--to")
     return results
 
 
@@ -69,7 +62,7 @@ def publish(run_dir, to="saved_models"):
 
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(run_dir, fcntl.LOCK_SH | fcntl.LOCK_NB))
+            stack.enter_context(locked(lock_of(run_dir), shared=True, wait=False))
         except BlockingIOError:
             raise InputError(f"a run is writing to {run_dir}; wait until it has finished") from None
         results = check_run(run_dir)
@@ -83,10 +76,10 @@ def publish(run_dir, to="saved_models"):
             version = _rename_to_next(temporary, model)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    with locked(to):
+    with locked(to / ".lock"):
         content = config.models_config(config.models(to), "/models")
         write_atomically(to / config.MODELS_CONFIG, content.encode())
-    with locked(model):
+    with locked(model / ".lock"):
         card.write(model)
     return version
 
@@ -100,15 +93,17 @@ def _add_assets(directory, run_dir, results, warmup):
         raise InputError(f"the model in {run_dir} cannot be served: {'; '.join(reasons)}. Run {results['recipe']} anew")
     warmup.write(directory, results["recipe"])
     warmup.replay(directory)
+    metadata = directory / export.METADATA
     description = {
         "recipe": results["recipe"],
         "title": RECIPES[results["recipe"]].title,
         **{key: results[key] for key in ("lecture_items", "dataset", "comparable", "preset", "seed", "metrics")},
         "signatures": export.describe(directory),
+        **(read_json(metadata) if metadata.exists() else {}),
         "published_with": f"tfgen {tfgen.__version__}",
         "environment": results["environment"],
     }
-    write_atomically(directory / "assets.extra" / "tfgen.json", card.json_bytes(description))
+    write_atomically(metadata, card.json_bytes(description))
     shutil.copyfile(run_dir / "results.json", directory / "assets.extra" / "results.json")
 
 

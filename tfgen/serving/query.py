@@ -8,12 +8,12 @@ import zipfile
 
 import numpy as np
 
-from tfgen.checks import check_seeds, image_seeds
 from tfgen.errors import InputError
 from tfgen.files import write_atomically
+from tfgen.sampling import check_seeds, image_seeds
 
-# Of what a PNG shows: 28x28 pixels.
-IMAGES, PIXELS = ("image", "reconstruction"), 784
+# The outputs that a PNG shows.
+IMAGES = ("image", "reconstruction")
 
 
 def description(client, model, version=None, label=None):
@@ -81,11 +81,14 @@ def write_output(outputs, path):
         np.savez(content, **outputs)
         write_atomically(path, content.getvalue())
         return
-    images = [outputs[name] for name in IMAGES if name in outputs and outputs[name].shape[1:] == (PIXELS,)]
-    if not images:
+    # A server tells the number of pixels and not the shape: square images alone can be drawn.
+    images = [outputs[name] for name in IMAGES if name in outputs and outputs[name].ndim == 2]
+    sides = [math.isqrt(rows.shape[1]) for rows in images]
+    if not images or sides[0] ** 2 != images[0].shape[1]:
         raise InputError(
-            f"there is no image among the outputs {', '.join(sorted(outputs))}; write them to an .npz file"
+            f"there is no square image among the outputs {', '.join(sorted(outputs))}; write them to an .npz file"
         )
     from tfgen import figures
 
-    write_atomically(path, figures.tiled_png(images[0], columns=math.ceil(len(images[0]) ** 0.5)))
+    pictures = images[0].reshape(-1, sides[0], sides[0])
+    write_atomically(path, figures.tiled_png(pictures, columns=math.ceil(len(pictures) ** 0.5)))

@@ -119,7 +119,7 @@ def serve(
                 wait(process)
                 return
             process.wait()
-            raise RunError(f"the server ended by itself: {_last_words(temporary / 'server.log')}")
+            raise RunError(f"the server ended by itself: {_end_of_log(temporary / 'server.log')}")
     print("stopped")
 
 
@@ -189,7 +189,7 @@ def _wait_until_available(client, models, process, log, timeout):
     pending = [(name, version) for name, versions in models.items() for version in versions]
     while pending:
         if process.poll() is not None:
-            raise RunError(f"the server ended while starting: {_last_words(log)}")
+            raise RunError(f"the server ended while starting: {_end_of_log(log)}")
         name, version = pending[0]
         try:
             status = client.status(name, version=version)[0]
@@ -203,11 +203,11 @@ def _wait_until_available(client, models, process, log, timeout):
             if status["error"]:
                 raise RunError(f"the server cannot load {name} version {version}: {status['error']}")
         if time.monotonic() > deadline:
-            raise RunError(f"not available after {timeout:g} s ({trouble}): {_last_words(log)}; try a longer --timeout")
+            raise RunError(f"not available after {timeout:g} s ({trouble}): {_end_of_log(log)}; try a longer --timeout")
         time.sleep(0.2)
 
 
-def _last_words(log):
+def _end_of_log(log):
     """Returns the last line that the server wrote."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1][-300:] if lines else "it wrote nothing"

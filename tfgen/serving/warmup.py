@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgen.errors import InputError
-from tfgen.export import VALUES, meta_graph, signatures
+from tfgen.export import TENSORS, meta_graph, signatures
 
 try:
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -32,7 +32,7 @@ def example_inputs(signature, batch_size):
         if tf.dtypes.as_dtype(info.dtype).is_integer:
             inputs[name] = np.arange(batch_size)
         else:
-            lowest = VALUES[name][0]
+            lowest = TENSORS[name][0]
             inputs[name] = (rng.normal(size=shape) if lowest is None else rng.random(shape)).astype(np.float32)
     return inputs
 
@@ -75,7 +75,7 @@ def replay(directory):
         inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
         batch_size = len(next(iter(inputs.values())))
         for key, value in model.signatures[name](**inputs).items():
-            value, (lowest, highest, _) = value.numpy(), VALUES[key]
+            value, (lowest, highest, _) = value.numpy(), TENSORS[key]
             if len(value) != batch_size:
                 raise InputError(f"{key!r} of {name!r} has {len(value)} rows for {batch_size} examples")
             if not np.all(np.isfinite(value)):

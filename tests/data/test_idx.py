@@ -1,0 +1,258 @@
+import gc
+import gzip
+import io
+import pickle
+import re
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from tfgen.idx import read_directory
+
+from tfgen.errors import InputError
+
+NAMES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+def small_set():
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (12, 28, 28), np.uint8),
+        "y_train": np.arange(12, dtype=np.uint8) % 10,
+        "x_test": rng.integers(0, 256, (5, 28, 28), np.uint8),
+        "y_test": np.uint8([9, 0, 3, 3, 1]),
+    }
+
+
+def idx(array, magic=None):
+    """Returns an IDX file's bytes: 0, 0, 8 (unsigned byte), number of dimensions, the sizes, the values."""
+    magic = bytes([0, 0, 8, array.ndim]) if magic is None else magic
+    return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write(directory, arrays, spell=str, compress=False):
+    for key, array in arrays.items():
+        content = idx(array)
+        path = directory / (spell(NAMES[key]) + (".gz" if compress else ""))
+        path.write_bytes(gzip.compress(content) if compress else content)
+
+
+def assert_read(directory, arrays):
+    splits = read_directory(directory)
+    assert set(splits) == {"train", "test"}
+    for split, (images, labels) in splits.items():
+        assert images.dtype == np.uint8 and labels.dtype == np.int64
+        np.testing.assert_array_equal(images, arrays[f"x_{split}"])
+        np.testing.assert_array_equal(labels, arrays[f"y_{split}"])
+
+
+def assert_refused(directory, *words):
+    with pytest.raises(InputError) as caught:
+        read_directory(directory)
+    for word in words:
+        assert re.search(rf"(?<!\d){re.escape(str(word))}(?!\d)", str(caught.value)), (word, str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def dotted(name):
+    return name.replace("-idx", ".idx")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("spell", [str, dotted])
+def test_idx_files_are_read_as_written(tmp_path, spell, compress):
+    write(tmp_path, small_set(), spell, compress)
+    assert_read(tmp_path, small_set())
+
+
+def test_npz_is_read_as_written(tmp_path):
+    np.savez_compressed(tmp_path / "mnist.npz", **small_set())
+    assert_read(str(tmp_path), small_set())
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize(("key", "header"), [("x_train", 16), ("y_test", 8)])
+def test_truncated_idx_file_is_refused(tmp_path, key, header, compress):
+    write(tmp_path, small_set())
+    path = tmp_path / NAMES[key]
+    content = path.read_bytes()
+    if compress:
+        path.unlink()
+        path = path.with_name(path.name + ".gz")
+    # Within the values, just behind the header, within the header, nothing at all.
+    for length in (len(content) - 1, header, header - 1, 0):
+        path.write_bytes(gzip.compress(content[:length]) if compress else content[:length])
+        assert_refused(tmp_path, path, "truncated", length, len(content) if length >= header else header)
+
+
+def test_idx_file_with_bytes_to_spare_is_refused(tmp_path):
+    write(tmp_path, small_set())
+    path = tmp_path / NAMES["y_train"]
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert_refused(tmp_path, path, 8 + 12 + 1, 8 + 12)
+
+
+@pytest.mark.parametrize(
+    ("key", "magic", "allowed"),
+    [
+        ("x_train", bytes([0, 0, 8, 1]), 2051),
+        ("y_train", bytes([0, 0, 8, 3]), 2049),
+        ("x_test", bytes([0, 0, 13, 3]), 2051),  # Values of type float.
+        ("y_test", bytes([1, 8, 0, 0]), 2049),  # Little-endian.
+    ],
+)
+def test_wrong_magic_number_is_refused(tmp_path, key, magic, allowed):
+    write(tmp_path, small_set())
+    (tmp_path / NAMES[key]).write_bytes(idx(small_set()[key], magic))
+    assert_refused(tmp_path, tmp_path / NAMES[key], int.from_bytes(magic, "big"), allowed)
+
+
+@pytest.mark.parametrize("key", NAMES)
+def test_missing_idx_file_is_named(tmp_path, key):
+    write(tmp_path, small_set())
+    (tmp_path / NAMES[key]).unlink()
+    assert_refused(tmp_path, tmp_path, NAMES[key], "all four")
+
+
+def test_gzip_file_cut_short_is_refused(tmp_path):
+    write(tmp_path, small_set(), compress=True)
+    path = tmp_path / (NAMES["x_test"] + ".gz")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert_refused(tmp_path, path, "fetch it again")
+
+
+def test_gzip_file_with_a_damaged_byte_is_refused(tmp_path):
+    write(tmp_path, small_set(), compress=True)
+    path = tmp_path / (NAMES["x_test"] + ".gz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert_refused(tmp_path, path, "fetch it again")
+
+
+def test_uncompressed_file_named_gz_is_refused(tmp_path):
+    write(tmp_path, small_set(), compress=True)
+    path = tmp_path / (NAMES["y_train"] + ".gz")
+    path.write_bytes(idx(small_set()["y_train"]))
+    assert_refused(tmp_path, path, "fetch it again")
+
+
+@pytest.mark.parametrize("source", ["nowhere", "file"])
+def test_source_that_is_no_directory_is_refused(tmp_path, source):
+    (tmp_path / "file").write_bytes(b"")
+    assert_refused(tmp_path / source, tmp_path / source, "directory")
+
+
+UNFIT = {
+    "label too large": ({"y_train": np.uint8([*range(9), 10, 0, 1])}, ["train", 10, "0 to 9"]),
+    "one label too few": ({"y_test": np.uint8([1, 2, 3, 4])}, ["test", "5 images", "4 labels", "one label an image"]),
+    "one image too few": ({"x_train": np.zeros((11, 28, 28), np.uint8)}, ["train", "11 images", "12 labels"]),
+    "empty": ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)}, ["test", "no images"]),
+    "wrong size": ({"x_train": np.zeros((12, 28, 27), np.uint8)}, ["train", "(12, 28, 27)", "(n, 28, 28)"]),
+}
+UNFIT_NPZ = {
+    "label negative": ({"y_test": np.array([-1, 0, 1, 2, 3])}, ["test", "-1", "0 to 9"]),
+    "labels not integers": ({"y_train": np.arange(12) / 2}, ["train", "float64", "integers"]),
+    "labels one-hot": ({"y_test": np.eye(5, dtype=np.uint8)}, ["test", "(5, 5)", "(n,)"]),
+    "images not bytes": ({"x_test": np.zeros((5, 28, 28))}, ["test", "float64", "uint8"]),
+    "images flat": ({"x_train": np.zeros((12, 784), np.uint8)}, ["train", "(12, 784)", "(n, 28, 28)"]),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_unfit_idx_set_is_refused(tmp_path, case):
+    change, words = UNFIT[case]
+    write(tmp_path, small_set() | change)
+    assert_refused(tmp_path, tmp_path, *words)
+
+
+@pytest.mark.parametrize("case", UNFIT | UNFIT_NPZ)
+def test_unfit_npz_set_is_refused(tmp_path, case):
+    change, words = (UNFIT | UNFIT_NPZ)[case]
+    np.savez(tmp_path / "mnist.npz", **(small_set() | change))
+    assert_refused(tmp_path, tmp_path, *words)
+
+
+def test_npz_with_a_missing_array_is_refused(tmp_path):
+    arrays = small_set()
+    del arrays["y_test"]
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    assert_refused(tmp_path, tmp_path / "mnist.npz", "y_test")
+
+
+class Intruder:
+    """What unpickling it would execute leaves a trace."""
+
+    executed = False
+
+    def __reduce__(self):
+        return setattr, (Intruder, "executed", True)
+
+
+def test_npz_with_pickled_objects_is_refused_and_nothing_of_it_executed(tmp_path):
+    payload = np.array([Intruder()], dtype=object)
+    np.savez(tmp_path / "mnist.npz", **(small_set() | {"y_train": payload}))
+    assert_refused(tmp_path, tmp_path / "mnist.npz", "allow_pickle=False")
+    assert not Intruder.executed
+    np.load(tmp_path / "mnist.npz", allow_pickle=True)["y_train"]
+    assert Intruder.executed
+
+
+def npz(arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def zip_of(members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def damaged_npz():
+    content = bytearray(npz(small_set()))
+    content[len(content) // 3] ^= 0xFF
+    return bytes(content)
+
+
+CORRUPT_NPZ = {
+    "empty": lambda: b"",
+    "garbage": lambda: b"not an archive",
+    "cut short": lambda: npz(small_set())[:-500],
+    "damaged byte": damaged_npz,
+    "pickle": lambda: pickle.dumps(small_set()),
+    "single array": lambda: npy(np.zeros(3)),
+    "members with a damaged header": lambda: zip_of({f"{key}.npy": npy(np.zeros(3))[:20] for key in NAMES}),
+}
+
+
+@pytest.mark.parametrize("case", CORRUPT_NPZ)
+def test_corrupt_npz_is_refused(tmp_path, case):
+    (tmp_path / "mnist.npz").write_bytes(CORRUPT_NPZ[case]())
+    assert_refused(tmp_path, tmp_path / "mnist.npz", "x_train, y_train, x_test and y_test")
+    gc.collect()  # A file left open would warn now, and warnings are errors.
+
+
+def test_npz_whose_members_are_no_arrays_is_refused(tmp_path):
+    (tmp_path / "mnist.npz").write_bytes(zip_of({f"{key}.npy": b"no array" for key in NAMES}))
+    assert_refused(tmp_path, tmp_path, "train")
+
+
+def test_npz_that_is_a_directory_is_refused(tmp_path):
+    (tmp_path / "mnist.npz").mkdir()
+    assert_refused(tmp_path, tmp_path / "mnist.npz", "x_train, y_train, x_test and y_test")

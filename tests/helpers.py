@@ -1,0 +1,117 @@
+"""What test files import from each other: a stub recipe, a run of every recipe, directories of finished runs."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+
+from tfgen import recipe, recipes
+
+
+class Killed(BaseException):
+    """Stands for a kill: no handler of the package may catch it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StubConfig(recipe.Config):
+    """A linear model on the mean pixel, which trains in a second.
+
+    Attributes:
+        batch_size: images of an update.
+        learning_rate: of gradient descent.
+    """
+
+    batch_size: recipe.Count = 50
+    learning_rate: recipe.Positive = 0.1
+
+
+class StubModule:
+    """Stands for a recipe's file: one `Dense(1)`, no XLA. What is done around an experiment is tested with it."""
+
+    RECIPE = recipe.Recipe(
+        title="One linear unit",
+        lecture_items=("A1",),
+        headline=("test_squared_error",),
+        presets={"smoke": StubConfig(epochs=1), "quick": StubConfig(epochs=2)},
+    )
+
+    @staticmethod
+    def experiment(run):
+        import tensorflow as tf
+
+        from tfgen import figures
+        from tfgen.data.batches import Batches, scale
+
+        def mean_and_label(step, images, labels):
+            return tf.reduce_mean(images, axis=1, keepdims=True), tf.cast(labels, tf.float32)[:, None]
+
+        data, config = run.data, run.config
+        batches = Batches(data.train.images, config.batch_size, run.seed, labels=data.train.labels)
+        batches = batches.map(mean_and_label)
+        run.set_random_seed()
+        image = keras.Input((1,), name="image")
+        model = keras.Model(image, keras.layers.Dense(1)(image))
+        model.compile(keras.optimizers.SGD(config.learning_rate), loss="mean_squared_error")
+        x, y = mean_and_label(0, scale(data.test.images), data.test.labels)
+        history = run.fit(model, batches, (x, y))
+        value = np.mean((model(x) - y) ** 2)
+        run.metric("test_squared_error", value, "squared error per image", "test", len(data.test))
+        run.figure("training", figures.curves(history, [("Error", "squared", ["loss", "val_loss"])]))
+        spec = tf.TensorSpec((None, 1), tf.float32, name="x")
+        run.export({name: (lambda x: {"logit": model(x)}, [spec]) for name in ("serving_default", "predict")})
+
+
+@dataclasses.dataclass(frozen=True)
+class SmokeRun:
+    """A run of a recipe that is shared by all tests.
+
+    Attributes:
+        directory: of the run; no test changes it.
+        results: contents of `results.json`.
+        batches: every `Batches` that was streamed.
+        validations: the inputs of the validation data of each training.
+        first_batches: the first batch of each training.
+        killed: from a training's name to a copy of the directory at the worst moment of its last epoch to be killed
+            in: the log has the epoch's line, and the checkpoint is of the epoch before.
+        figures: from the name of each function of `tfgen.figures` that was called to the arguments of its calls.
+    """
+
+    directory: object
+    results: dict
+    batches: list
+    validations: list
+    first_batches: list
+    killed: dict
+    figures: dict
+
+
+def finished_run(directory, saved_model, name="gan", **changed):
+    """Makes the directory of a finished run of a recipe, with a copy of a SavedModel. Returns it."""
+    directory.mkdir(parents=True)
+    shutil.copytree(saved_model, directory / "saved_model")
+    metric = {"value": 0.25, "unit": "share", "split": "test", "n": 10_000, "published": 0.5, "source": "Someone 1999"}
+    results = {
+        "recipe": name,
+        "lecture_items": list(recipes.RECIPES[name].lecture_items),
+        "dataset": "mnist",
+        "comparable": True,
+        "preset": "quick",
+        "seed": 3,
+        "deterministic": False,
+        "metrics": {"some_metric": metric, "another": {"value": 1.5, "unit": "nats", "split": "generated", "n": 7}},
+        "figures": [],
+        "saved_model": "saved_model",
+        "seconds": 61.5,
+        "environment": {"tfgen": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1", "cpus": 2},
+        "config": {"epochs": recipes.RECIPES[name].presets["quick"].epochs},
+        **changed,
+    }
+    (directory / "results.json").write_text(json.dumps(results))
+    return directory
+
+
+def contents(directory):
+    """Returns everything below a directory: relative path -> bytes, or False for a directory."""
+    return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}

@@ -1,0 +1,82 @@
+"""A run of every recipe: its files, what its metrics say, and that a killed one, resumed, ends the same."""
+
+import json
+import math
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from tfgen.recipe import LECTURE
+from tfgen.recipes import RECIPES
+from tfgen.runner.run import run
+from tfgen.training.checkpoint import read_log
+
+# Keras's CSVLogger leaves its file open where training ends by an exception.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+FILES = ("results.json", "training.csv", "saved_model/saved_model.pb", "checkpoints/model.keras")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_leaves_its_files_and_results(smoke, name):
+    directory, results = smoke(name).directory, smoke(name).results
+    written = json.loads((directory / "results.json").read_text())
+    assert written == results
+    assert (written["recipe"], written["preset"], written["dataset"], written["seed"]) == (name, "smoke", "digits", 0)
+    assert written["lecture_items"] == list(RECIPES[name].lecture_items) and set(written["lecture_items"]) <= set(
+        LECTURE
+    )
+    for file in (*FILES, *written["figures"]):
+        assert (directory / file).stat().st_size > 0, file
+    assert written["config"]["epochs"] == 2
+    assert 0 < written["seconds"] < 600
+    assert not list(directory.rglob(".*"))
+    assert written["deterministic"] is False
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_metric_says_what_it_is_and_is_not_compared_with_mnist_s(smoke, name):
+    results = smoke(name).results
+    for metric in results["metrics"].values():
+        assert math.isfinite(metric["value"])
+        assert metric["unit"] and metric["split"] and metric["n"] > 0
+        assert "published" not in metric
+    assert results["comparable"] is False
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_headline_metrics_of_a_recipe_are_measured(smoke, name):
+    # The smoke preset of feature-classifier learns from fewer numbers of labels.
+    wanted = [
+        metric for metric in RECIPES[name].headline if "1000_labels" not in metric and "3000_labels" not in metric
+    ]
+    assert set(wanted) <= set(smoke(name).results["metrics"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(smoke, name, digits, tmp_path):
+    """Killed once in its first training and once in its last, where it has several."""
+    whole = smoke(name)
+    for needed in RECIPES[name].needs:
+        shutil.copytree(smoke(needed).directory, tmp_path / needed)
+    trainings = list(whole.killed)
+    for training in dict.fromkeys((trainings[0], trainings[-1])):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+        shutil.copytree(whole.killed[training], tmp_path / name)
+        assert not (tmp_path / name / "results.json").exists()
+        resumed = run(name, digits, preset="smoke", epochs=2, output_dir=tmp_path, resume=True)
+        assert resumed["metrics"] == whole.results["metrics"]
+        checkpoints = [sorted((path / "checkpoints").glob("*.keras")) for path in (whole.directory, tmp_path / name)]
+        assert [path.name for path in checkpoints[0]] == [path.name for path in checkpoints[1]]
+        for paths in zip(*checkpoints, strict=True):
+            weights = [keras.models.load_model(path).get_weights() for path in paths]
+            for a, b in zip(*weights, strict=True):
+                np.testing.assert_array_equal(a, b)
+        for path in whole.directory.glob("training*.csv"):
+            logs = [read_log(path), read_log(tmp_path / name / path.name)]
+            assert logs[1]["epoch"] == list(range(len(logs[0]["epoch"])))
+            for column in set(logs[0]) - {"seconds"}:
+                assert logs[0][column] == logs[1][column], column

@@ -1,0 +1,170 @@
+"""The batches that training reads: scaled or binarised, shuffled anew in every epoch, each a function of (seed, t)."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from tfgen.distributions import Draw, stateless_seed, stateless_uniform
+from tfgen.errors import InputError
+
+
+def scale(images):
+    """Returns uint8 pixels as float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def binarize(images, seed):
+    """Returns x ~ Bernoulli(pixel / 255), independently for each pixel.
+
+    Args:
+        images: `(n, pixels)` uint8.
+        seed: `(2,)` integer tensor.
+
+    Returns:
+        `(n, pixels)` float32, each 0 or 1.
+    """
+    images = scale(images)
+    return tf.cast(stateless_uniform(tf.shape(images), seed) < images, tf.float32)
+
+
+def fixed_binarization(images, number=0):
+    """Returns a set binarised once, the same for every run: what evaluations on binary pixels use.
+
+    Args:
+        images: `(n, pixels)` uint8.
+        number: which of the independent binarisations; that of the test images is 0, of the validation images 1.
+    """
+    return binarize(images, stateless_seed(0, Draw.FIXED_BINARIZATION, number))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """An endless sequence of shuffled batches of a set that stays in memory.
+
+    Batch t is a function of (seed, t) alone: epoch t // (n // batch_size) has its own permutation of the set, and with
+    `binarized` each batch is binarised anew. The n mod batch_size images that the permutation puts last sit that epoch
+    out.
+
+    Attributes:
+        images: `(n, pixels)` uint8, which are scaled to [0, 1] or binarised; or `(n, dim)` float32, taken as they are.
+        batch_size: at most n.
+        seed: int >= 0, the seed of the run.
+        labels: `(n,)` integers that go with the images, or None.
+        binarized: whether pixels are drawn as Bernoulli(pixel), or scaled.
+        transform: function of a batch's number t, its images and, where there are some, its labels, to what `fit` is to
+            take; None: the images, or the pair of images and labels.
+
+    Raises:
+        ValueError: for images, labels, a batch size or a seed of another kind.
+        InputError: if the set is smaller than a batch.
+    """
+
+    images: np.ndarray
+    batch_size: int
+    seed: int
+    labels: np.ndarray | None = None
+    binarized: bool = False
+    transform: typing.Callable | None = None
+
+    def __post_init__(self):
+        images, labels, n = self.images, self.labels, len(self.images)
+        if np.ndim(images) != 2 or images.dtype not in ((np.uint8,) if self.binarized else (np.uint8, np.float32)):
+            raise ValueError(f"`images` must be uint8 (n, pixels), got {images.dtype} {np.shape(images)}.")
+        if labels is not None and np.shape(labels) != (n,):
+            raise ValueError(f"`labels` must have shape ({n},), one an image, got {np.shape(labels)}.")
+        if self.batch_size < 1 or self.seed < 0:
+            raise ValueError(
+                f"`batch_size` must be at least 1 and `seed` at least 0, got {self.batch_size} and {self.seed}."
+            )
+        if n < self.batch_size:
+            raise InputError(
+                f"a batch of {self.batch_size} cannot be drawn from {n} training images; use a larger dataset"
+            )
+
+    def map(self, transform):
+        """Returns the same batches with another `transform`."""
+        return dataclasses.replace(self, transform=transform)
+
+    def stream(self, first_step=0):
+        """Returns the batches from number `first_step` on, as an endless `tf.data.Dataset`."""
+        n, batch_size, seed = len(self.images), self.batch_size, self.seed
+        steps_per_epoch = n // batch_size
+        images = tf.constant(self.images)
+        labels = None if self.labels is None else tf.constant(self.labels)
+
+        def batches_of_indices(epoch):
+            # Not index_shuffle, though it needs no sorting: its orders repeat after 256 epochs and are correlated.
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(n), stateless_seed(seed, Draw.SHUFFLE, epoch), alg="philox"
+            )
+            order = tf.reshape(order[: steps_per_epoch * batch_size], (steps_per_epoch, batch_size))
+            return tf.data.Dataset.from_tensor_slices(order)
+
+        def batch(step, indices):
+            x = tf.gather(images, indices)
+            if self.binarized:
+                x = binarize(x, stateless_seed(seed, Draw.BINARIZE, step))
+            elif x.dtype == tf.uint8:
+                x = scale(x)
+            parts = (x,) if labels is None else (x, tf.gather(labels, indices))
+            if self.transform is not None:
+                return self.transform(step, *parts)
+            return x if labels is None else parts
+
+        epochs = tf.data.Dataset.range(first_step // steps_per_epoch, np.iinfo(np.int64).max)
+        indices = epochs.flat_map(batches_of_indices).skip(first_step % steps_per_epoch)
+        steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+        return without_tuning(tf.data.Dataset.zip(steps, indices).map(batch).prefetch(4))
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnBatches:
+    """An endless sequence of batches drawn from a distribution, batch t being a function of (seed, t) alone.
+
+    Attributes:
+        draw: function from a number of draws n and a `(2,)` integer seed to `(n, dim)` float32.
+        batch_size: draws of a batch.
+        seed: int >= 0, the seed of the run.
+    """
+
+    draw: typing.Callable
+    batch_size: int
+    seed: int
+
+    def stream(self, first_step=0):
+        """Returns the batches from number `first_step` on, as an endless `tf.data.Dataset`."""
+        steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+        drawn = steps.map(lambda t: self.draw(self.batch_size, stateless_seed(self.seed, Draw.DATA, t)))
+        return without_tuning(drawn.prefetch(4))
+
+
+def pairs(step, x):
+    """A `transform` for autoencoders: the images are inputs and targets."""
+    return x, x
+
+
+def corrupted(corrupt, seed):
+    """Returns a `transform` for denoising: corrupted images as inputs, the clean ones as targets.
+
+    Args:
+        corrupt: function of images and, as `seed`, of a `(2,)` integer tensor; see `tfgen.data.corruption`.
+        seed: int >= 0, the seed of the run.
+    """
+
+    def transform(step, x):
+        return corrupt(x, seed=stateless_seed(seed, Draw.CORRUPTION, step)), x
+
+    return transform
+
+
+def without_tuning(dataset):
+    """Returns a `tf.data.Dataset` without TensorFlow's tuning of its buffers.
+
+    An iterator that is tuned ends only when the tuner next wakes, and that sleeps for twice as long each time: `fit`
+    would return as much as twice as late as it could.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

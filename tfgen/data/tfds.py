@@ -1,0 +1,184 @@
+"""MNIST and its relatives from TensorFlow Datasets: prepared ones read, missing ones downloaded or imported."""
+
+import pathlib
+import re
+import threading
+import urllib.error
+import urllib.request
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.json_format import ParseError
+
+from tfgen.data import SPLIT_SEED, TFDS_NAMES, Dataset, Split, check
+from tfgen.errors import InputError, RunError
+from tfgen.recipe import MNIST_CLASSES
+
+# How many images MNIST has of each digit. Other sets are loaded too, but never compared with published numbers.
+MNIST_TRAIN_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+MNIST_TEST_COUNTS = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
+PROBE_SECONDS = 5
+# What TFDS and TensorFlow raise on damaged files: TFDS asserts, and wraps some errors in RuntimeError.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    AssertionError,
+    ParseError,
+    tf.errors.OpError,
+)
+
+
+def _root(builder):
+    """Returns the data directory that a builder's own `<root>/<name>/<version>` lies in."""
+    return str(pathlib.Path(builder.data_dir).parent.parent)
+
+
+def _builder(name, data_dir):
+    """Returns TFDS's builder of a set, which reads what is prepared in its directory."""
+    # TFDS costs a second to import.
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except UNREADABLE as error:
+        raise _unreadable(name, data_dir, error) from error
+
+
+def load(name, data_dir):
+    """Returns one of `TFDS_NAMES` as a `Dataset`; see `tfgen.data.load`."""
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
+        _download(builder, name)
+    splits = {}
+    for split in ("train", "test"):
+        try:
+            arrays = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+            images, labels = arrays["image"].numpy(), arrays["label"].numpy()
+        except UNREADABLE as error:
+            raise _unreadable(name, builder.data_dir, error) from error
+        expected = builder.info.splits[split].num_examples
+        if len(labels) != expected:
+            raise _unreadable(name, builder.data_dir, f"{len(labels)} of {expected} {split} examples")
+        splits[split] = Split(images.reshape(len(images), -1), labels.astype(np.int64))
+
+    train, test = splits["train"], splits["test"]
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(train))
+    held_out = len(train) // 6
+    kept, validation = order[: len(train) - held_out], order[len(train) - held_out :]
+    return Dataset(
+        name,
+        Split(train.images[kept], train.labels[kept]),
+        Split(train.images[validation], train.labels[validation]),
+        test,
+        comparable=name == "mnist" and is_mnist(train.labels, test.labels),
+    )
+
+
+def is_mnist(train_labels, test_labels):
+    """Returns whether labels are those of MNIST's 60,000 training and 10,000 test images, by how many each digit has.
+
+    A file's name does not say what is in it: Fashion-MNIST has files of the same names and the same counts.
+    """
+    counts = [tuple(np.bincount(labels, minlength=MNIST_CLASSES)) for labels in (train_labels, test_labels)]
+    return counts == [MNIST_TRAIN_COUNTS, MNIST_TEST_COUNTS]
+
+
+def _unreadable(name, directory, reason):
+    # TensorFlow's messages begin with the name of the operation in double braces.
+    lines = re.sub(r"\{\{.*?\}\}\s*", "", str(reason)).strip().splitlines() or [type(reason).__name__]
+    return InputError(
+        f"the prepared {name} in {str(directory or 'the TFDS data directory')!r} cannot be read ({lines[0][:160]}); "
+        "prepare it again, or name another directory with --data-dir"
+    )
+
+
+def _download(builder, name):
+    """Downloads and prepares a set through TFDS, or fails within seconds.
+
+    Without the probe TFDS retries each of four addresses ten times: minutes of noise before its error.
+    """
+    import tensorflow_datasets as tfds
+
+    where = _root(builder)
+    remedies = (
+        "prepare it elsewhere and point --data-dir (or TFDS_DATA_DIR) at it; or run 'tfgen data import --from DIR' "
+        "with its IDX files; or choose --dataset digits"
+    )
+    problem = _unreachable(builder.URL)
+    if problem:
+        raise RunError(f"{name} is not prepared in {where} and cannot be downloaded ({problem}): {remedies}")
+    try:
+        builder.download_and_prepare()
+    except (
+        OSError,
+        tfds.download.DownloadError,
+        tfds.core.download.download_manager.NonMatchingChecksumError,
+        tfds.core.download.extractor.ExtractError,
+    ) as error:
+        raise RunError(f"downloading {name} to {where} failed ({error}): {remedies}") from error
+
+
+def _unreachable(url):
+    """Returns None if the host answers, else why not, after at most `PROBE_SECONDS`."""
+    outcome = [f"no answer within {PROBE_SECONDS} seconds"]
+
+    def probe():
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS).close()
+            outcome[0] = None
+        except urllib.error.HTTPError:
+            outcome[0] = None  # The host answered; whether the files are there is the download's business.
+        except OSError as error:
+            outcome[0] = str(getattr(error, "reason", error))
+
+    # A thread, since a name look-up knows no time limit of its own.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return outcome[0]
+
+
+def status(data_dir=None):
+    """Returns, for each TFDS set, `(name, its directory, whether it is prepared there)`."""
+    check("auto", data_dir)
+    builders = [(name, _builder(name, data_dir)) for name in TFDS_NAMES]
+    return [(name, str(builder.data_dir), builder.is_prepared()) for name, builder in builders]
+
+
+def prepare(name, splits, data_dir=None):
+    """Prepares a genuine TFDS directory, which `tfds.load` reads, from arrays.
+
+    Args:
+        name: "mnist", "fashion_mnist" or "kmnist".
+        splits: what `idx.read_directory` returns.
+        data_dir: where to prepare it; None means TFDS_DATA_DIR, else TFDS's default.
+
+    Returns:
+        `(directory, number of training images, number of test images)`.
+
+    Raises:
+        InputError: if the set's directory exists already. Nothing is written then.
+    """
+    # TFDS costs a second to import.
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name, data_dir)
+    if pathlib.Path(builder.data_dir).exists():
+        raise InputError(f"{builder.data_dir} exists already; remove it to import {name} anew")
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=str(builder.version),
+        features=builder.info.features,
+        # Stored by index, as TFDS's own builder does: the order, and hence our split, is the same either way.
+        split_datasets={
+            split: tf.data.Dataset.from_tensor_slices({"image": images[..., None], "label": labels})
+            for split, (images, labels) in splits.items()
+        },
+        data_dir=_root(builder),
+        description=builder.info.description,
+        homepage=builder.info.homepage,
+        citation=builder.info.citation,
+    )
+    return str(builder.data_dir), len(splits["train"][1]), len(splits["test"][1])

@@ -1,0 +1,46 @@
+"""What `tfgen list RECIPE` shows: the recipe's story, its hyper-parameters, the papers' numbers and the kept ones."""
+
+import pathlib
+import statistics
+
+from tfgen.recipes import MODULES, RECIPES
+from tfgen.report.documents import kept_results
+from tfgen.report.tables import as_setting, value_text
+
+CHECKOUT = pathlib.Path(__file__).parents[2]
+
+
+def description(name):
+    """Returns a recipe's description, as lines of text."""
+    recipe = RECIPES[name]
+    lines = [MODULES[name].__doc__.strip(), "", "Hyper-parameters, of which --set FIELD=VALUE changes one:"]
+    presets = recipe.presets
+    for field, meaning in next(iter(presets.values())).meanings().items():
+        values = {preset: as_setting(getattr(config, field)) for preset, config in presets.items()}
+        if len(set(values.values())) == 1:
+            shown = next(iter(values.values()))
+        else:
+            shown = ", ".join(f"{value} ({preset})" for preset, value in values.items())
+        lines += [f"  {field} = {shown}", f"      {meaning}"]
+    if recipe.published:
+        lines += ["", "Published:"]
+        lines += [f"  {metric} = {number.value} ({number.source})" for metric, number in recipe.published.items()]
+    lines += ["", "Kept results, on MNIST:", *(_kept(name) or ["  none beside this installation; see docs/results"])]
+    return "\n".join(lines)
+
+
+def _kept(name):
+    """Returns the headline metrics and the time of each kept preset, where there is a checkout."""
+    lines = []
+    of_recipe = [result for result in kept_results(CHECKOUT) if result["recipe"] == name]
+    for preset in RECIPES[name].presets:
+        runs = [result for result in of_recipe if result["preset"] == preset]
+        if not runs:
+            continue
+        seconds = statistics.mean(run["seconds"] for run in runs)
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        lines.append(f"  preset {preset}, seeds {seeds}, {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
+        for metric in RECIPES[name].headline:
+            values = [value_text(run["metrics"][metric]) for run in runs]
+            lines.append(f"    {metric} = {', '.join(values)}")
+    return lines

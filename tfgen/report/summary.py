@@ -1,0 +1,28 @@
+"""`report.md`: the table and every figure of the runs in a directory."""
+
+import pathlib
+
+from tfgen.files import write_atomically
+from tfgen.recipes import RECIPES
+from tfgen.report.tables import HEADER, markdown_table, rows
+from tfgen.runner.results import load_results
+
+
+def write_report(directory):
+    """Writes `report.md`: the table and every figure of the finished runs below `directory`. Returns its path."""
+    results = load_results(directory)
+    lines = ["# Results", "", markdown_table(HEADER, rows(results))]
+    for result in results:
+        lines += [
+            "",
+            f"## {result['recipe']}",
+            "",
+            f"{RECIPES[result['recipe']].title}. Lecture {', '.join(result['lecture_items'])}. "
+            f"Dataset {result['dataset']}, preset {result['preset']}, seed {result['seed']}, "
+            f"{result['seconds']} s on {result['environment']['cpus']} CPUs.",
+            "",
+        ]
+        lines += [f"![{pathlib.Path(name).stem}]({result['recipe']}/{name})" for name in result["figures"]]
+    path = pathlib.Path(directory) / "report.md"
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    return path

@@ -1,0 +1,200 @@
+"""Tables of results: of one command's runs, and of the documents, over seeds."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import statistics
+
+from tfgen.errors import InputError
+from tfgen.files import write_atomically
+from tfgen.recipe import PRESETS
+from tfgen.recipes import RECIPES
+
+
+def _number(value):
+    if value is None:
+        return "not finite"
+    if abs(value) >= 1 and float(value).is_integer():  # a count
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) < 100 else f"{value:.2f}"
+
+
+def value_text(metric):
+    """Returns a metric's value, with the standard deviation over seeds, or the standard error, where it has one."""
+    value = _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
+    details = []
+    if "standard_error" in metric:
+        details.append(f"standard error {metric['standard_error']:.2g}")
+    if "sigma" in metric:
+        details.append(f"sigma {metric['sigma']:.3f}")
+    if metric.get("at_edge"):
+        details.append("sigma at the edge of the grid")
+    return value + (f" ({', '.join(details)})" if details else "")
+
+
+def _unit(metric):
+    """Returns a metric's unit; where a classifier is the measure, with how good that is."""
+    classifier = f", classifier of test error {metric['classifier_test_error']:.4g}" if "classifier" in metric else ""
+    return metric["unit"] + classifier
+
+
+def _published(result, name, source=True):
+    """Returns what papers report for a metric, as the recipe knows it today, with where it stands or without."""
+    published = RECIPES[result["recipe"]].published.get(name)
+    if not result["comparable"]:
+        return "not comparable"
+    if published is None:
+        return "not reported"
+    return _number(published.value) + (f" ({published.source})" if source else "")
+
+
+def rows(results):
+    """Returns `(recipe, lecture items, metric, published, ours, unit and split)` for every metric of every run."""
+    return [
+        (
+            result["recipe"],
+            " ".join(result["lecture_items"]),
+            name,
+            _published(result, name, source=False),
+            value_text(metric),
+            f"{_unit(metric)}; {metric['split']}, n = {metric['n']:,}",
+        )
+        for result in results
+        for name, metric in result["metrics"].items()
+    ]
+
+
+HEADER = ("recipe", "lecture item", "metric", "published", "ours", "unit; split")
+
+
+def table(results):
+    """Returns the results as a plain table with aligned columns."""
+    lines = [HEADER, *rows(results)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+    text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([text[0], "-+-".join("-" * width for width in widths), *text[1:]])
+
+
+def metric_rows(result):
+    """Returns `(metric, unit, split and n, published, ours)` for every metric of a run."""
+    return [(f"`{name}`", *_cells(result, name, metric)) for name, metric in result["metrics"].items()]
+
+
+def _cells(result, name, metric):
+    return _unit(metric), f"{metric['split']}, {metric['n']:,}", _published(result, name), value_text(metric)
+
+
+README_HEADER = ("lecture", "tfgen run ...", "seeds", "seconds", "metric", "unit", "split, n", "published", "ours")
+README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
+
+
+def readme_table(results):
+    """Returns the README's Markdown table: the headline metrics of each recipe and preset, as means over its seeds.
+
+    Below it stands how they were computed.
+    """
+    lines = []
+    for runs in _groups(results):
+        result = runs[0]
+        options = command(result, seed=False).split(" ", 2)[2].replace(f" --dataset {result['dataset']}", "")
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        seconds = statistics.mean(run["seconds"] for run in runs)
+        for name in RECIPES[result["recipe"]].headline:
+            if any(name not in run["metrics"] for run in runs):
+                raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
+            metric = _over_seeds([run["metrics"][name] for run in runs])
+            run = (f"`{options}`", seeds, f"{seconds:,.0f}")
+            lines.append((" ".join(result["lecture_items"]), *run, f"`{name}`", *_cells(result, name, metric)))
+    datasets = ", ".join(sorted({result["dataset"] for result in results}))
+    cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
+    versions = ", ".join(sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results}))
+    made = (
+        f"Dataset {datasets}; machine of {cpus} CPU cores, {versions}. "
+        "Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
+    )
+    return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
+
+
+def command(results, seed=True):
+    """Returns the command that made a run, from its results; with the seed or without."""
+    words = ["tfgen", "run", results["recipe"], "--preset", results["preset"], "--dataset", results["dataset"]]
+    words += ["--seed", str(results["seed"])] if seed else []
+    preset = dataclasses.asdict(RECIPES[results["recipe"]].presets[results["preset"]])
+    for name, value in results["config"].items():
+        if name in preset and value != json.loads(json.dumps(preset[name])):
+            words += [f"--{name}", str(value)] if name == "epochs" else ["--set", f"{name}={as_setting(value)}"]
+    if results.get("deterministic"):
+        words.append("--deterministic")
+    return shlex.join(words)
+
+
+def as_setting(value):
+    """Returns a hyper-parameter's value as `--set` takes it."""
+    if isinstance(value, list | tuple):
+        inner = (f"({as_setting(item)})" if isinstance(item, list | tuple) else as_setting(item) for item in value)
+        return ",".join(inner)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _groups(results):
+    """Returns lists of the runs that differ in nothing but the seed, in the order of recipes, presets and seeds."""
+    groups = {}
+    for result in results:
+        groups.setdefault((result["recipe"], result["preset"]), []).append(result)
+    recipes, names = list(RECIPES), list(PRESETS)
+    ordered = sorted(groups.items(), key=lambda item: (recipes.index(item[0][0]), names.index(item[0][1])))
+    groups = [sorted(runs, key=lambda run: run["seed"]) for _, runs in ordered]
+    for runs in groups:
+        what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
+        if len({run["seed"] for run in runs}) < len(runs):
+            raise InputError(f"{what} have a seed twice; name each run's directory once")
+        if any(run.get(key) != runs[0].get(key) for run in runs for key in ("dataset", "config", "deterministic")):
+            raise InputError(f"{what} differ in more than the seed; a table needs one dataset and configuration")
+        metrics = [metric for run in runs for metric in run["metrics"].values()]
+        classifiers = {metric["classifier"] for metric in metrics if "classifier" in metric}
+        if len(classifiers) > 1:
+            raise InputError(
+                f"{what} are judged by {len(classifiers)} classifiers; run them beside one digit-classifier"
+            )
+    return groups
+
+
+def _over_seeds(metrics):
+    """Returns the metric of one run as it is; of several, the first with the mean and the standard deviation."""
+    values = [metric["value"] for metric in metrics]
+    if len(metrics) == 1 or None in values:
+        return metrics[0] if len(metrics) == 1 else {**metrics[0], "value": None}
+    # What differs from seed to seed, such as a chosen sigma, is no fact about their mean; one at the edge is.
+    common = {key: value for key, value in metrics[0].items() if all(metric.get(key) == value for metric in metrics)}
+    common["at_edge"] = any(metric.get("at_edge") for metric in metrics)
+    return {**common, "value": statistics.mean(values), "std": statistics.stdev(values)}
+
+
+def markdown_table(header, rows):
+    """Returns a Markdown table."""
+    return "\n".join(["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *map(_markdown_row, rows)])
+
+
+def _markdown_row(cells):
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def write_readme_table(results, path):
+    """Replaces what stands between the marks in a README by `readme_table(results)`."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}; name a README with the marks of the table in it")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error}); name a README") from error
+    start, end = README_MARKS
+    if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
+        raise InputError(
+            f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where it is to stand"
+        )
+    if len({result["dataset"] for result in results}) > 1:
+        raise InputError("the runs are of several datasets; a README's table needs one")
+    head, tail = text[: text.index(start)], text[text.index(end) :]
+    write_atomically(path, f"{head}{start}\n{readme_table(results)}\n{tail}".encode())

@@ -1,0 +1,46 @@
+"""A run's directory: one run at a time in it, the finished ones of other requests kept, leftovers removed."""
+
+import contextlib
+import itertools
+import shutil
+
+from tfgen.errors import InputError
+from tfgen.files import lock_of, locked
+
+
+@contextlib.contextmanager
+def reserved(directory):
+    """Keeps a second run out of the directory for as long as the first one lives.
+
+    Raises:
+        InputError: if another run is writing to it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock_of(directory), wait=False))
+        except BlockingIOError:
+            message = f"another run is writing to {directory}; wait for it, or name another --output-dir"
+            raise InputError(message) from None
+        yield
+
+
+def move_aside(directory):
+    """Renames a directory to the first of `<name>.1`, `<name>.2`, ... that is free; returns the new path."""
+    numbered = (directory.with_name(f"{directory.name}.{number}") for number in itertools.count(1))
+    kept = next(path for path in numbered if not path.exists())
+    directory.rename(kept)
+    return kept
+
+
+def clear(directory, keep_unfinished):
+    """Removes what an earlier run has left, and nothing else: whatever else lies there is the user's."""
+    leftovers = [*directory.glob(".saved_model.*"), *directory.glob("checkpoints/.*")]
+    if not keep_unfinished:
+        # Results first: a directory that has some is whole.
+        leftovers += [directory / "results.json", *directory.glob("training*.csv")]
+        leftovers += [directory / name for name in ("checkpoints", "figures", "saved_model", "tensorboard")]
+    for path in leftovers:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

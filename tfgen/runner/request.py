@@ -1,0 +1,155 @@
+"""What is asked for: checked before TensorFlow is loaded or anything is written. Imports no TensorFlow."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import tfgen
+from tfgen.errors import InputError
+from tfgen.files import check_writable, read_json
+from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE, PRESETS
+from tfgen.recipes import RECIPES
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One run that is asked for.
+
+    Attributes:
+        recipe: key of `RECIPES`.
+        preset: name of one of its presets.
+        seed: int >= 0; initial weights, order of the data and all noise are functions of it.
+        epochs: instead of the preset's, or None.
+        settings: texts such as "batch_size=64", which change fields of the preset's configuration.
+        deterministic: whether TensorFlow uses deterministic kernels only, and no XLA.
+        output_dir: directory of runs.
+        resume: whether an unfinished run is gone on with, and a finished one kept.
+
+    Raises:
+        InputError: for a recipe, a preset, a value or a directory that cannot be.
+    """
+
+    recipe: str
+    preset: str = "quick"
+    seed: int = 0
+    epochs: int | None = None
+    settings: tuple = ()
+    deterministic: bool = False
+    output_dir: str | os.PathLike = "runs"
+    resume: bool = False
+
+    def __post_init__(self):
+        if self.recipe not in RECIPES:
+            raise InputError(f"unknown recipe {self.recipe!r}; choose from {', '.join(RECIPES)}")
+        if self.preset not in PRESETS:
+            raise InputError(f"unknown preset {self.preset!r}; choose one of {', '.join(PRESETS)}")
+        presets = RECIPES[self.recipe].presets
+        if self.preset not in presets:
+            raise InputError(
+                f"{self.recipe} has no preset {self.preset!r}; choose one of {', '.join(presets)} with --preset"
+            )
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"--seed must lie between 0 and {2**31 - 1}, got {self.seed}")
+        self.config()
+        check_writable(self.output_dir, "--output-dir")
+        check_writable(self.directory, "--output-dir")
+        unfinished = any(self.directory.glob("checkpoints/*.keras"))
+        if unfinished and not (self.directory / "results.json").exists() and not self.resume:
+            raise InputError(
+                f"{self.directory} holds an unfinished run; add --resume to go on with it, or delete it to start over"
+            )
+
+    @property
+    def directory(self):
+        """The run's directory."""
+        return pathlib.Path(self.output_dir) / self.recipe
+
+    def config(self):
+        """Returns the recipe's configuration in this preset, with the changes."""
+        config = RECIPES[self.recipe].presets[self.preset]
+        try:
+            if self.epochs is not None:
+                config = config.replace(epochs=self.epochs)
+            return config.with_settings(self.settings)
+        except InputError as error:
+            raise InputError(f"{self.recipe}: {error}") from error
+
+    def needed(self, name):
+        """Returns the request for the run of a recipe that this one needs: of seed 0, and as it stands."""
+        return dataclasses.replace(self, recipe=name, seed=0, epochs=None, settings=(), resume=True)
+
+    def contents(self, data):
+        """Returns what `request.json` holds of it, as it will be read back: tuples become lists."""
+        contents = {
+            "tfgen": tfgen.__version__,
+            "recipe": self.recipe,
+            "dataset": data.name,
+            "preset": self.preset,
+            "seed": self.seed,
+            "deterministic": self.deterministic,
+            **dataclasses.asdict(self.config()),
+        }
+        return json.loads(json.dumps(contents))
+
+
+def check_images(name, data):
+    """Raises `InputError` if a recipe does not take a dataset's images."""
+    if not RECIPES[name].any_images and (data.image_shape, data.classes) != (MNIST_SHAPE, MNIST_CLASSES):
+        (height, width), (own_height, own_width) = MNIST_SHAPE, data.image_shape
+        others = ", ".join(other for other, recipe in RECIPES.items() if recipe.any_images)
+        raise InputError(
+            f"{name} takes images of {height}x{width} in {MNIST_CLASSES} classes only, and {data.name} has "
+            f"{own_height}x{own_width} in {data.classes}; of any size and number of classes: {others}"
+        )
+
+
+def check(request, data):
+    """Checks a request against the data and what lies in its directory, and those of the runs that it needs.
+
+    Raises:
+        InputError: if the recipe does not take the images, or the request is to resume what another one has begun.
+    """
+    check_images(request.recipe, data)
+    for name in missing_runs(request, data):
+        check(request.needed(name), data)
+    directory = request.directory
+    if request.resume and (directory / "request.json").exists() and not (directory / "results.json").exists():
+        difference = difference_to(request, data)
+        if difference:
+            raise InputError(
+                f"{directory} holds an unfinished run with {difference}: give the same options to resume it, "
+                "name another --output-dir, or delete it"
+            )
+
+
+def missing_runs(request, data):
+    """Returns the recipes that a request needs of which no finished run of the same data and preset is there.
+
+    Raises:
+        InputError: if one that is there has lost its model.
+    """
+    missing = []
+    for name in RECIPES[request.recipe].needs:
+        directory = request.directory.with_name(name)
+        path = directory / "results.json"
+        if not path.exists() or [read_json(path)[key] for key in ("dataset", "preset")] != [data.name, request.preset]:
+            missing.append(name)
+        elif not (directory / "saved_model" / "saved_model.pb").exists():
+            raise InputError(
+                f"{request.recipe} needs the model of {directory}, which is gone; delete {directory} to train it anew"
+            )
+    return missing
+
+
+def difference_to(request, data):
+    """Returns in what the request that the directory's run was made for differs from this one; empty if in nothing."""
+    path, contents = request.directory / "request.json", request.contents(data)
+    if not path.exists():
+        return "no request.json"
+    earlier = read_json(path)
+    return "; ".join(
+        f"{key} {earlier.get(key)!r}, not {contents.get(key)!r}"
+        for key in {**contents, **earlier}
+        if earlier.get(key) != contents.get(key)
+    )

@@ -1,0 +1,81 @@
+"""Runs a recipe: checks the request, keeps the directory, calls the recipe's `experiment`, writes `results.json`."""
+
+import importlib.util
+import json
+import time
+
+import tensorflow as tf
+
+from tfgen.errors import InputError
+from tfgen.files import read_json, write_atomically
+from tfgen.recipes import MODULES
+from tfgen.runner.directory import clear, move_aside, reserved
+from tfgen.runner.request import Request, check, difference_to, missing_runs
+from tfgen.runner.results import write_results
+from tfgen.training.run import Run
+
+
+def run(recipe, data, tensorboard=False, **options):
+    """Runs one recipe and writes `<output_dir>/<recipe>/`.
+
+    What the same request has left there is replaced; a finished run of another one is moved to `<recipe>.1`, or so on.
+
+    Args:
+        recipe: name of a recipe, such as "vae".
+        data: a `Dataset`, such as `tfgen.data.load("mnist")`.
+        tensorboard: log to `<output_dir>/<recipe>/tensorboard/` as well.
+        **options: of the `Request`: preset, seed, epochs, settings, deterministic, output_dir, resume. A deterministic
+            run leaves its process so.
+
+    Returns:
+        The contents of `results.json`.
+
+    Raises:
+        InputError: for a request that cannot be run, or that would discard an unfinished run.
+        RunError: if training diverges.
+    """
+    return carry_out(Request(recipe, **options), data, tensorboard)
+
+
+def carry_out(request, data, tensorboard=False):
+    """Runs a `Request` on a `Dataset`; see `run`."""
+    check(request, data)
+    if tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
+    for needed in missing_runs(request, data):
+        print(f"{request.recipe} needs {needed}: running it first", flush=True)
+        carry_out(request.needed(needed), data)
+    directory = request.directory
+    with reserved(directory):
+        if (directory / "results.json").exists():
+            difference = difference_to(request, data)
+            if difference:
+                kept = move_aside(directory)
+                print(f"{directory} held a finished run with {difference}: moved to {kept}", flush=True)
+            elif request.resume:
+                print(f"{request.recipe}: already finished, see {directory / 'results.json'}", flush=True)
+                return read_json(directory / "results.json")
+        directory.mkdir(parents=True, exist_ok=True)
+        clear(directory, keep_unfinished=request.resume)
+        write_atomically(directory / "request.json", json.dumps(request.contents(data), indent=1).encode())
+        return _experiment(request, data, tensorboard)
+
+
+def _experiment(request, data, tensorboard):
+    """Calls the recipe's `experiment` and writes its results."""
+    started = time.monotonic()
+    if request.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    module = MODULES[request.recipe]
+    run = Run(
+        module.RECIPE,
+        request.config(),
+        data,
+        request.directory,
+        request.preset,
+        request.seed,
+        request.deterministic,
+        tensorboard,
+    )
+    module.experiment(run)
+    return write_results(run, request.recipe, run.seconds_before + time.monotonic() - started)

@@ -1,0 +1,94 @@
+"""Images generated from a SavedModel, and the seeds that they come from. Imports no TensorFlow until it generates."""
+
+import json
+import pathlib
+
+from tfgen.errors import InputError
+
+# Images generated in one call: enough to fill the cores, few enough for the memory.
+CHUNK = 1000
+
+
+def check_seeds(num, seed):
+    """Raises `InputError` for a number of images, or a seed, that `image_seeds` does not take."""
+    if num < 1:
+        raise InputError(f"--num must be at least 1, got {num}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
+
+
+def image_seeds(num, seed):
+    """Returns the seed of each image, `(num,)` int64, that a user's one seed stands for."""
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(2**31, size=num)
+
+
+def check_sample(saved_model, num, seed, output):
+    """Raises `InputError` for a request for samples that cannot be met."""
+    check_seeds(num, seed)
+    output = pathlib.Path(output)
+    if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
+        raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")
+    if not (pathlib.Path(saved_model) / "saved_model.pb").is_file():
+        raise InputError(f"{str(saved_model)!r} holds no SavedModel; name a directory with saved_model.pb in it")
+
+
+def generate(directory, num, seed):
+    """Returns images drawn from a SavedModel's `generate` signature.
+
+    Args:
+        directory: a SavedModel directory.
+        num: number of images, at least 1.
+        seed: int >= 0. The first images of a larger `num` are those of a smaller one.
+
+    Returns:
+        `(num, pixels)` float32 in [0, 1].
+
+    Raises:
+        InputError: if the directory holds no SavedModel, the model does not generate, or a number is out of range.
+    """
+    check_sample(directory, num, seed, "grid.png")
+    import numpy as np
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(str(directory))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise InputError(f"the SavedModel in {str(directory)!r} cannot be read: {error}") from error
+    if "generate" not in model.signatures or "image" not in model.signatures["generate"].structured_outputs:
+        raise InputError(
+            f"the model in {str(directory)!r} has no signature 'generate' of images, only "
+            f"{', '.join(sorted(model.signatures))}; sampling needs a generative model, such as vae or gan"
+        )
+    seeds = image_seeds(num, seed)
+    generate_chunk = model.signatures["generate"]
+    chunks = [seeds[i : i + CHUNK] for i in range(0, num, CHUNK)]
+    return np.concatenate([generate_chunk(seed=tf.constant(chunk))["image"].numpy() for chunk in chunks])
+
+
+def image_shape(directory, pixels):
+    """Returns `(height, width)` of a SavedModel's images, from the metadata that it was exported with.
+
+    Models of tfgen 0.1 have no such entry; their images are square.
+
+    Args:
+        directory: a SavedModel directory.
+        pixels: number of pixels of its images.
+
+    Raises:
+        InputError: if the metadata are damaged, or there are none and the images are not square.
+    """
+    path = pathlib.Path(directory) / "assets.extra" / "tfgen.json"
+    shape = None
+    if path.exists():
+        try:
+            shape = json.loads(path.read_text()).get("image_shape")
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{path} is damaged ({error}); export the model anew") from error
+    side = int(pixels**0.5)
+    if shape is None and side * side == pixels:
+        shape = [side, side]
+    if shape is None or len(shape) != 2 or shape[0] * shape[1] != pixels:
+        raise InputError(f"the images of {pixels} pixels of {str(directory)!r} have no known height and width")
+    return tuple(shape)

@@ -1,0 +1,190 @@
+"""One run of a recipe, as its `experiment` sees it: configuration, data, training, and what is kept of it."""
+
+import math
+import sys
+import zlib
+
+import keras
+import tensorflow as tf
+
+from tfgen import figures
+from tfgen.data.batches import without_tuning
+from tfgen.export import export
+from tfgen.files import write_atomically
+from tfgen.training.checkpoint import (
+    Checkpoint,
+    EpochSeconds,
+    StopWhereItDiverges,
+    read_log,
+    restore,
+)
+
+# Images evaluated at a time: enough to fill the cores, few enough for the memory.
+EVALUATION_BATCH = 1000
+
+
+def predict(model, x):
+    """Returns a model's outputs for the rows of an array, as an array."""
+    return model.predict(x, batch_size=EVALUATION_BATCH, verbose=0)
+
+
+class Run:
+    """What an experiment works with.
+
+    Attributes:
+        recipe: the `Recipe`.
+        config: its `Config` of the run's preset, with the user's changes.
+        data: the `Dataset`.
+        directory: where the run writes its files.
+        preset: name of the preset.
+        seed: int >= 0; initial weights, the order of the data and all noise are functions of it.
+        deterministic: whether TensorFlow uses deterministic kernels only, and no XLA.
+        tensorboard: whether the training is logged for TensorBoard as well.
+        metrics: recorded so far, by name.
+        figures: paths of the figures written so far.
+        seconds_before: seconds of training before the run was resumed.
+    """
+
+    def __init__(self, recipe, config, data, directory, preset, seed=0, deterministic=False, tensorboard=False):
+        self.recipe = recipe
+        self.config = config
+        self.data = data
+        self.directory = directory
+        self.preset = preset
+        self.seed = seed
+        self.deterministic = deterministic
+        self.tensorboard = tensorboard
+        self.metrics = {}
+        self.figures = []
+        self.seconds_before = 0.0
+        self._seeded_for = None
+
+    # Training.
+
+    def set_random_seed(self, name="model"):
+        """Seeds what Keras draws from here on, the initial weights: call it before a model is built.
+
+        Args:
+            name: of the training that `fit` is to begin: each has initial weights of its own.
+        """
+        keras.utils.set_random_seed(zlib.crc32(f"{self.seed} {name}".encode()))
+        self._seeded_for = name
+
+    def fit(self, model, batches, validation, name="model", epochs=None, callbacks=()):
+        """Trains a compiled model in place with `keras.Model.fit`, from its last checkpoint if there is one.
+
+        Args:
+            model: the compiled model, built after `set_random_seed(name)`.
+            batches: what it is trained on, such as `data.batches.Batches`: batch_size and stream(first_step).
+            validation: the held-out array, or pair of arrays, that `fit` takes as `validation_data`.
+            name: which of a recipe's several trainings this is; names its log and checkpoint.
+            epochs: how long to train, or None for as long as the configuration says.
+            callbacks: Keras callbacks, which see each epoch before it is saved.
+
+        Returns:
+            dict from each logged name to its values, one an epoch.
+
+        Raises:
+            ValueError: without `set_random_seed(name)` before, since the initial weights were then anyone's.
+            InputError: if there is a checkpoint that cannot be read.
+            RunError: if training diverges.
+        """
+        if self._seeded_for != name:
+            raise ValueError(f"call run.set_random_seed({name!r}) before the model of run.fit(name={name!r}) is built.")
+        steps, epochs = self.steps_per_epoch(batches), epochs or self.config.epochs
+        checkpoint = self.directory / "checkpoints" / f"{name}.keras"
+        log = self.directory / ("training.csv" if name == "model" else f"training_{name}.csv")
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        first_epoch = 0
+        if checkpoint.exists():
+            first_epoch = restore(model, checkpoint, log, steps)
+            self.seconds_before += sum(read_log(log)["seconds"])
+            print(f"resuming after epoch {first_epoch} of {epochs}", flush=True)
+        if first_epoch < epochs:
+            callbacks = [
+                EpochSeconds(),
+                keras.callbacks.CSVLogger(log, append=first_epoch > 0),
+                StopWhereItDiverges(),
+                *callbacks,
+                Checkpoint(checkpoint),
+            ]
+            if self.tensorboard:
+                logs = self.directory / "tensorboard" / ("" if name == "model" else name)
+                callbacks.append(keras.callbacks.TensorBoard(logs))
+            held_out = tf.data.Dataset.from_tensor_slices(validation).batch(EVALUATION_BATCH)
+            model.fit(
+                batches.stream(first_epoch * steps),
+                initial_epoch=first_epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                validation_data=without_tuning(held_out),
+                shuffle=False,
+                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=callbacks,
+            )
+        return read_log(log)
+
+    def steps_per_epoch(self, batches):
+        """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches."""
+        return max(len(self.data.train) // batches.batch_size, 100)
+
+    def compile_options(self, batches, precision="float32"):
+        """Returns what every model is compiled with: XLA, and an epoch in ten TensorFlow calls at most.
+
+        Between two calls Python moves the progress bar and answers Ctrl-C. Their number divides the epoch's steps:
+        Keras would take the last call's surplus from the next epoch. Without XLA where products are to be of bfloat16:
+        on a CPU it does not use the units that are made for them.
+        """
+        steps = self.steps_per_epoch(batches)
+        calls = max(calls for calls in range(1, 11) if steps % calls == 0)
+        jit_compile = not self.deterministic and precision == "float32"
+        return {"jit_compile": jit_compile, "steps_per_execution": steps // calls}
+
+    def decaying_adam(self, learning_rate, batches, epochs=None, epsilon=1e-7):
+        """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over the whole training."""
+        steps = (epochs or self.config.epochs) * self.steps_per_epoch(batches)
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), epsilon=epsilon)
+
+    # What is kept.
+
+    def metric(self, name, value, unit, split, n, std=None, **details):
+        """Records a metric; a published value is put beside it only where the data are the paper's.
+
+        Args:
+            name: such as "test_squared_error", with a suffix after two underscores where a recipe has several.
+            value: a number; one that is not finite is kept as None.
+            unit: what it counts, such as "nats per image".
+            split: what it was computed on, such as "test".
+            n: the number of images, or samples.
+            std: of a mean over seeds, which the unit tells: the standard deviation over them.
+            **details: facts that differ from run to run, such as the `standard_error` of a mean over the n images.
+        """
+        value = float(value)
+        self.metrics[name] = {"value": value if math.isfinite(value) else None, "unit": unit, "split": split, "n": n}
+        if std is not None:
+            self.metrics[name]["std"] = float(std)
+        self.metrics[name] |= details
+        published = self.recipe.published.get(name)
+        if published and self.data.comparable:
+            self.metrics[name] |= {"published": published.value, "source": published.source}
+
+    def figure(self, name, figure):
+        """Writes a figure to `figures/<name>.png`."""
+        self.figure_file(f"{name}.png", figures.png(figure))
+
+    def figure_file(self, name, content):
+        """Writes the bytes of a picture to `figures/<name>`."""
+        write_atomically(self.directory / "figures" / name, content)
+        self.figures.append(f"figures/{name}")
+
+    def export(self, endpoints):
+        """Writes the run's SavedModel."""
+        export(endpoints, self.directory / "saved_model", self.data.image_shape)
+
+    # Runs beside this one.
+
+    def needed(self, name):
+        """Returns the directory of the finished run of a recipe that this one needs."""
+        if name not in self.recipe.needs:
+            raise ValueError(f"{name!r} is none of the recipe's `needs`: {self.recipe.needs}.")
+        return self.directory.parent / name
