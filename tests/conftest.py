@@ -89,8 +89,9 @@ def smoke(digits, tmp_path_factory):
             patch.setattr(keras.Model, "fit", seen_fit)
             patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", seen_epoch)
             for figure, function in inspect.getmembers(figures, inspect.isfunction):
+                calls = drawn[figure] = []
 
-                def drawing(*args, function=function, calls=drawn.setdefault(figure, []), **kwargs):
+                def drawing(*args, function=function, calls=calls, **kwargs):
                     calls.append((args, kwargs))
                     return function(*args, **kwargs)
 
