@@ -1,9 +1,4 @@
-"""The whole lecture: every recipe, one after the other, and the table of all their numbers.
-
-Time: about a quarter of an hour on 2 cores with --preset quick.
-
-    python scripts/replicate_all.py --preset quick
-"""
+"""The whole lecture: every recipe, one after the other, and the table of all their numbers."""
 
 import sys
 

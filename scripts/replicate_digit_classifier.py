@@ -1,10 +1,6 @@
-"""Lecture A1, supervised learning: the classifier whose verdicts and features measure generated images.
+"""Convolutional classifier of the digits, whose features and verdicts measure generated images (A1).
 
-Source: a small convolutional network of the usual kind; no paper's number belongs to it.
-Expected: a test error of 0.8 %, and of 0.5 % with --preset paper, which takes ten minutes.
-Time: about a minute on 2 cores with --preset quick.
-
-    python scripts/replicate_digit_classifier.py --preset quick
+Its story: tfgen/recipes/digit_classifier.py.
 """
 
 import sys

@@ -1,11 +1,6 @@
-"""Lecture B1, B3-B6: the variational autoencoder on binarised MNIST.
+"""Variational autoencoder, Bernoulli likelihood on binarised pixels (B1, B3, B4, B5, B6).
 
-Source: Kingma & Welling 2013; 500 tanh units and 20 latents as in their section 5, Adam instead of Adagrad. They give
-curves and no number.
-Expected: a negative ELBO of about 100 nats per test image, of which the KL divergence is about 27.
-Time: about a minute on 2 cores with --preset quick.
-
-    python scripts/replicate_vae.py --preset quick
+Its story: tfgen/recipes/vae.py.
 """
 
 import sys

@@ -1,10 +1,6 @@
-"""Lecture B5, B6: the VAE with two latents, all of whose images fit on one page.
+"""Variational autoencoder with two latents: the manifold, and a scatter plot of the codes (B5, B6).
 
-Source: Kingma & Welling 2013, appendix A, figure 4 (the manifold on the prior's quantiles).
-Expected: neighbouring pictures change into each other; the digits form clusters among the posterior means.
-Time: about a minute on 2 cores with --preset quick.
-
-    python scripts/replicate_vae_2d.py --preset quick
+Its story: tfgen/recipes/vae_2d.py.
 """
 
 import sys
