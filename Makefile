@@ -9,13 +9,14 @@ INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help replicate test lint docs clean
+.PHONY: help replicate test test-all lint docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make replicate   train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
-	@echo "make test        run the tests"
-	@echo "make docs        take the README's pictures and table from runs/, after make replicate"
+	@echo "make test        run the tests but the slow ones (ARGS=tests/models, say, for some)"
+	@echo "make test-all    run all tests: the resume of every recipe and the like too"
+	@echo "make docs        take pictures and results from runs/, after make replicate, and write what documents take from them"
 	@echo "make lint        check the style"
 	@echo "make clean       remove .venv, caches and build products; runs/ stays"
 
@@ -24,6 +25,9 @@ replicate: $(INSTALLED)
 
 test: $(INSTALLED) $(RUNTIME)/fetched
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(INSTALLED) $(RUNTIME)/fetched
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
 $(RUNTIME)/fetched: $(INSTALLED)
 	mkdir -p $(RUNTIME)
@@ -46,7 +50,7 @@ docs: $(INSTALLED)
 	for run in runs/*[a-z]/results.json; do \
 		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
 			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$to; done
-	$(BIN)/tfgen table docs/results/* --write README.md
+	$(BIN)/python -m tfgen.report.documents
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
