@@ -24,6 +24,17 @@ def write_atomically(path, content):
         temporary.unlink(missing_ok=True)
 
 
+def sync(path):
+    """Waits until a file, or the names in a directory, are on the disk. Windows cannot wait for a directory."""
+    if os.name == "nt" and pathlib.Path(path).is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def locked(path, shared=False, wait=True):
     """Holds the lock of a file, which is made and stays; the lock ends with the process at the latest.

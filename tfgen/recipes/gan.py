@@ -72,7 +72,7 @@ def experiment(run):
     from tfgen.training.samples import ReferenceClassifier
 
     config, data = run.config, run.data
-    classifier = ReferenceClassifier(run.needed("digit-classifier"))
+    classifier = ReferenceClassifier(run.directory_of("digit-classifier"))
 
     def network(dtype):
         return GAN(

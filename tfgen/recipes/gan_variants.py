@@ -81,7 +81,7 @@ def experiment(run):
     from tfgen.training.samples import ReferenceClassifier
 
     config, data = run.config, run.data
-    classifier = ReferenceClassifier(run.needed("digit-classifier"))
+    classifier = ReferenceClassifier(run.directory_of("digit-classifier"))
     validation, test = (scale(split.images).numpy() for split in (data.validation, data.test))
     batches = Batches(data.train.images, config.batch_size * config.discriminator_steps, run.seed)
 

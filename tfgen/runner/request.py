@@ -75,7 +75,7 @@ class Request:
         except InputError as error:
             raise InputError(f"{self.recipe}: {error}") from error
 
-    def needed(self, name):
+    def for_needed(self, name):
         """Returns the request for the run of a recipe that this one needs: of seed 0, and as it stands."""
         return dataclasses.replace(self, recipe=name, seed=0, epochs=None, settings=(), resume=True)
 
@@ -112,7 +112,7 @@ def check(request, data):
     """
     check_images(request.recipe, data)
     for name in missing_runs(request, data):
-        check(request.needed(name), data)
+        check(request.for_needed(name), data)
     directory = request.directory
     if request.resume and (directory / "request.json").exists() and not (directory / "results.json").exists():
         difference = difference_to(request, data)

@@ -44,7 +44,7 @@ def carry_out(request, data, tensorboard=False):
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
     for needed in missing_runs(request, data):
         print(f"{request.recipe} needs {needed}: running it first", flush=True)
-        carry_out(request.needed(needed), data)
+        carry_out(request.for_needed(needed), data)
     directory = request.directory
     with reserved(directory):
         if (directory / "results.json").exists():

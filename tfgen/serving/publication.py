@@ -9,7 +9,7 @@ import uuid
 
 import tfgen
 from tfgen.errors import InputError
-from tfgen.files import check_writable, lock_of, locked, read_json, write_atomically
+from tfgen.files import check_writable, lock_of, locked, read_json, sync, write_atomically
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
 from tfgen.serving import card, config
@@ -72,7 +72,8 @@ def publish(run_dir, to="saved_models"):
         try:
             shutil.copytree(run_dir / "saved_model", temporary)
             _add_assets(temporary, run_dir, results, warmup)
-            _sync(temporary)
+            for path in (temporary, *temporary.rglob("*")):
+                sync(path)
             version = _rename_to_next(temporary, model)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -107,16 +108,6 @@ def _add_assets(directory, run_dir, results, warmup):
     shutil.copyfile(run_dir / "results.json", directory / "assets.extra" / "results.json")
 
 
-def _sync(directory):
-    """Waits until everything below a directory is on the disk."""
-    for path in [directory, *directory.rglob("*")]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _rename_to_next(temporary, model):
     """Renames to the version after the highest; after that of another publisher, if one was quicker."""
     version = max(config.versions(model), default=0) + 1
@@ -128,9 +119,5 @@ def _rename_to_next(temporary, model):
                 raise
             version += 1
         else:
-            descriptor = os.open(model, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(model)
             return model / str(version)

@@ -183,7 +183,7 @@ class Run:
 
     # Runs beside this one.
 
-    def needed(self, name):
+    def directory_of(self, name):
         """Returns the directory of the finished run of a recipe that this one needs."""
         if name not in self.recipe.needs:
             raise ValueError(f"{name!r} is none of the recipe's `needs`: {self.recipe.needs}.")
