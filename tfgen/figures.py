@@ -186,6 +186,8 @@ def curves(history, panels, log=False):
             axes.plot(epochs, history[name], marker=_marker(history[name]), label=label)
         axes.set(title=title, xlabel="epoch", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if max(len(history[name]) for name in names) == 1:
+            axes.set(xlim=(0.5, 1.5), xticks=[1])
         if log:
             axes.set_yscale("log")
             # 6 rather than 6 x 10^0; a range of a few decades has room for its 1, 2, 3 and 5 only.
