@@ -1,0 +1,197 @@
+"""What is asked for is checked before anything is trained or written, and compared with what lies in its directory."""
+
+import dataclasses
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+import tfgen
+from tfgen.data import Dataset, Split
+from tfgen.errors import InputError
+from tfgen.recipes import RECIPES
+from tfgen.runner.request import Request, check, check_images, difference_to, missing_runs
+
+
+def dataset(shape=(28, 28), classes=10, name="digits"):
+    """Returns a dataset of one black image a split."""
+    split = Split(np.zeros((1, shape[0] * shape[1]), np.uint8), np.zeros(1, np.int64))
+    return Dataset(name, split, split, split, False, shape, classes)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Function that makes the directory of a finished run, with its model, in smoke on the digits."""
+
+    def make(name, dataset="digits", preset="smoke"):
+        directory = tmp_path / name
+        (directory / "saved_model").mkdir(parents=True)
+        (directory / "saved_model" / "saved_model.pb").write_bytes(b"model")
+        (directory / "results.json").write_text(json.dumps({"dataset": dataset, "preset": preset}))
+        return directory
+
+    return make
+
+
+def unfinished(request, data=None):
+    """Makes the directory of a run of the request that was killed after its first epoch."""
+    (request.directory / "checkpoints").mkdir(parents=True)
+    (request.directory / "checkpoints" / "model.keras").write_bytes(b"")
+    if data is not None:
+        (request.directory / "request.json").write_text(json.dumps(request.contents(data)))
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"recipe": "rbm"}, "unknown recipe 'rbm'; choose from shallow-autoencoder, "),
+        ({"preset": "huge"}, "unknown preset 'huge'; choose one of smoke, quick, paper"),
+        ({"recipe": "vae-burda"}, "vae-burda has no preset 'quick'; choose one of smoke, paper with --preset"),
+        ({"seed": -1}, "--seed must lie between 0 and 2147483647, got -1"),
+        ({"seed": 2**31}, "--seed must lie between 0 and 2147483647, got 2147483648"),
+        ({"epochs": 0}, "vae: epochs must be a whole number of at least 1, got 0"),
+        ({"settings": ("batch_size=none",)}, "vae: batch_size must be a whole number of at least 1, got 'none'"),
+        ({"settings": ("width=3",)}, "vae: there is no hyper-parameter 'width'; choose from epochs, "),
+        ({"output_dir": ""}, "--output-dir is empty"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused(tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(said)):
+        Request(**{"recipe": "vae", **options})
+
+
+def test_the_largest_and_the_smallest_seed_are_allowed(tmp_path):
+    for seed in (0, 2**31 - 1):
+        assert Request("vae", seed=seed, output_dir=tmp_path).seed == seed
+
+
+def test_a_file_in_the_place_of_the_run_s_directory_is_named(tmp_path):
+    (tmp_path / "vae").write_text("mine")
+    with pytest.raises(InputError, match=f"--output-dir: '{tmp_path / 'vae'}' cannot be made"):
+        Request("vae", output_dir=tmp_path)
+
+
+def test_the_configuration_is_the_preset_s_with_the_changes(tmp_path):
+    plain = Request("vae", "quick", output_dir=tmp_path)
+    assert plain.config() == RECIPES["vae"].presets["quick"]
+    changed = Request("vae", "smoke", epochs=7, settings=("batch_size=64", "hidden_units=8,4"), output_dir=tmp_path)
+    wanted = dataclasses.replace(RECIPES["vae"].presets["smoke"], epochs=7, batch_size=64, hidden_units=(8, 4))
+    assert changed.config() == wanted
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unfinished_run_is_neither_discarded_nor_taken_for_a_finished_one(tmp_path):
+    unfinished(Request("vae", output_dir=tmp_path))
+    with pytest.raises(InputError, match=f"{tmp_path / 'vae'} holds an unfinished run; add --resume .*or delete it"):
+        Request("vae", output_dir=tmp_path)
+    assert Request("vae", output_dir=tmp_path, resume=True).directory == tmp_path / "vae"
+    # A finished run has checkpoints too.
+    (tmp_path / "vae" / "results.json").write_text("{}")
+    assert Request("vae", output_dir=tmp_path).directory == tmp_path / "vae"
+
+
+def test_the_contents_of_a_request_are_what_its_file_will_hold(tmp_path):
+    request = Request("vae", "smoke", seed=3, settings=("hidden_units=8,4",), deterministic=True, output_dir=tmp_path)
+    contents = request.contents(dataset())
+    assert json.loads(json.dumps(contents)) == contents
+    assert contents == {
+        "tfgen": tfgen.__version__,
+        "recipe": "vae",
+        "dataset": "digits",
+        "preset": "smoke",
+        "seed": 3,
+        "deterministic": True,
+        **dataclasses.asdict(RECIPES["vae"].presets["smoke"]),
+        "hidden_units": [8, 4],
+    }
+
+
+def test_the_request_for_a_needed_run_is_that_of_its_preset_with_seed_0(tmp_path):
+    request = Request("gan", "smoke", seed=5, epochs=3, settings=("num_samples=10",), output_dir=tmp_path)
+    needed = request.for_needed("digit-classifier")
+    assert needed == Request("digit-classifier", "smoke", seed=0, output_dir=tmp_path, resume=True)
+    assert needed.config() == RECIPES["digit-classifier"].presets["smoke"]
+
+
+def test_requests_are_compared_in_every_field(tmp_path):
+    options = {"recipe": "vae", "preset": "smoke", "epochs": 1, "output_dir": tmp_path, "resume": True}
+    options["settings"] = ("hidden_units=500",)
+    first = Request(**options)
+    assert difference_to(first, dataset()) == "no request.json"
+    unfinished(first, dataset())
+    assert difference_to(first, dataset()) == ""
+    for other, data, said in (
+        ({"preset": "quick"}, dataset(), "preset 'smoke', not 'quick'"),
+        ({"seed": 1}, dataset(), "seed 0, not 1"),
+        ({"deterministic": True}, dataset(), "deterministic False, not True"),
+        ({"settings": ("hidden_units=8,4",)}, dataset(), "hidden_units [500], not [8, 4]"),
+        ({}, dataset(name="mnist"), "dataset 'digits', not 'mnist'"),
+        ({"seed": 1, "epochs": 2}, dataset(), "seed 0, not 1; epochs 1, not 2"),
+    ):
+        request = Request(**{**options, **other})
+        assert difference_to(request, data) == said
+        with pytest.raises(InputError, match=re.escape(f"holds an unfinished run with {said}: give the same options")):
+            check(request, data)
+    check(first, dataset())
+
+
+def test_a_request_of_another_version_is_another_request(tmp_path, monkeypatch):
+    """A field that has come or gone since counts as well."""
+    settings = ("activation=tanh",)
+    request = Request("vae", "smoke", settings=settings, output_dir=tmp_path, resume=True)
+    unfinished(request, dataset())
+    path = request.directory / "request.json"
+    contents = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in contents.items() if key != "activation"} | {"old": 1}))
+    assert difference_to(request, dataset()) == "activation None, not 'tanh'; old 1, not None"
+    path.write_text(json.dumps(contents))
+    monkeypatch.setattr(tfgen, "__version__", "9.9")
+    assert difference_to(request, dataset()) == f"tfgen {contents['tfgen']!r}, not '9.9'"
+
+
+def test_only_recipes_of_any_images_take_other_than_mnist_s():
+    for name, recipe in RECIPES.items():
+        check_images(name, dataset())
+        for data in (dataset((8, 12)), dataset(classes=26)):
+            if recipe.any_images:
+                check_images(name, data)
+                continue
+            with pytest.raises(InputError) as refused:
+                check_images(name, data)
+            message, shape = str(refused.value), "{}x{}".format(*data.image_shape)
+            assert message.startswith(f"{name} takes images of 28x28 in 10 classes only, and digits has {shape}")
+            allowed = message.rpartition(": ")[2].split(", ")
+            assert allowed == [other for other, recipe in RECIPES.items() if recipe.any_images] and name not in allowed
+    assert 0 < sum(recipe.any_images for recipe in RECIPES.values()) < len(RECIPES)
+
+
+def test_check_refuses_images_that_the_recipe_does_not_take(tmp_path):
+    (name, *_) = [name for name, recipe in RECIPES.items() if not recipe.any_images]
+    with pytest.raises(InputError, match="takes images of 28x28"):
+        check(Request(name, "smoke", output_dir=tmp_path), dataset((8, 8)))
+
+
+def test_needed_runs_are_missing_unless_finished_on_the_same_data_and_preset(tmp_path, finished):
+    request = Request("gan", "smoke", output_dir=tmp_path)
+    assert missing_runs(request, dataset()) == ["digit-classifier"]
+    directory = finished("digit-classifier")
+    assert missing_runs(request, dataset()) == []
+    assert missing_runs(request, dataset(name="mnist")) == ["digit-classifier"]
+    assert missing_runs(dataclasses.replace(request, preset="quick"), dataset()) == ["digit-classifier"]
+    assert missing_runs(Request("vae", output_dir=tmp_path), dataset()) == []
+    os.remove(directory / "saved_model" / "saved_model.pb")
+    with pytest.raises(InputError, match=f"gan needs the model of {directory}, which is gone; delete .* to train it"):
+        missing_runs(request, dataset())
+    (directory / "results.json").write_text("{")
+    with pytest.raises(InputError, match=r"results\.json is damaged"):
+        missing_runs(request, dataset())
+
+
+def test_what_stands_in_the_way_of_a_needed_run_is_found_before_anything_is_trained(tmp_path):
+    needed = Request("digit-classifier", "smoke", seed=4, output_dir=tmp_path)
+    unfinished(needed, dataset())
+    with pytest.raises(InputError, match="digit-classifier holds an unfinished run with seed 4, not 0"):
+        check(Request("gan", "smoke", output_dir=tmp_path), dataset())
