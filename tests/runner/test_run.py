@@ -1,6 +1,7 @@
 """What surrounds an experiment, on a stub recipe: files, runs in its way, resuming, what a mistake leaves behind."""
 
 import dataclasses
+import gc
 import importlib.util
 import json
 import pathlib
@@ -24,6 +25,13 @@ from tfgen.training.checkpoint import read_log
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected():
+    """Collects what killed trainings have left open before the tests of another file, whose warnings are errors."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
