@@ -54,6 +54,7 @@ def unfinished(request, data=None):
         ({"epochs": 0}, "vae: epochs must be a whole number of at least 1, got 0"),
         ({"settings": ("batch_size=none",)}, "vae: batch_size must be a whole number of at least 1, got 'none'"),
         ({"settings": ("width=3",)}, "vae: there is no hyper-parameter 'width'; choose from epochs, "),
+        ({"epochs": 2, "settings": ("epochs=3",)}, "vae: --set names epochs twice; give it once"),
         ({"output_dir": ""}, "--output-dir is empty"),
     ],
 )
@@ -81,6 +82,15 @@ def test_the_configuration_is_the_preset_s_with_the_changes(tmp_path):
     wanted = dataclasses.replace(RECIPES["vae"].presets["smoke"], epochs=7, batch_size=64, hidden_units=(8, 4))
     assert changed.config() == wanted
     assert not list(tmp_path.iterdir())
+
+
+def test_epochs_and_settings_that_go_together_only_are_taken_together(tmp_path):
+    """One epoch is too short for the preset's two stages, and enough for one."""
+    options = {"recipe": "iwae-burda", "preset": "paper", "epochs": 1, "output_dir": tmp_path}
+    with pytest.raises(InputError, match="iwae-burda: 1 epochs leave none for one of 2 stages; raise --epochs"):
+        Request(**options)
+    config = Request(**options, settings=("stages=(5,1.0,2e-3)",)).config()
+    assert (config.epochs, config.stages) == (1, ((5, 1.0, 2e-3),))
 
 
 def test_an_unfinished_run_is_neither_discarded_nor_taken_for_a_finished_one(tmp_path):

@@ -67,11 +67,10 @@ class Request:
 
     def config(self):
         """Returns the recipe's configuration in this preset, with the changes."""
-        config = RECIPES[self.recipe].presets[self.preset]
+        epochs = () if self.epochs is None else (f"epochs={self.epochs}",)
         try:
-            if self.epochs is not None:
-                config = config.replace(epochs=self.epochs)
-            return config.with_settings(self.settings)
+            # At once: which epochs can be may depend on the other fields.
+            return RECIPES[self.recipe].presets[self.preset].with_settings((*epochs, *self.settings))
         except InputError as error:
             raise InputError(f"{self.recipe}: {error}") from error
 
