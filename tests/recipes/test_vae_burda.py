@@ -1,0 +1,132 @@
+"""The networks of Burda et al.: their stages, what they see, and their likelihood recomputed with SciPy's densities."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+from tfgen.data.batches import fixed_binarization
+from tfgen.errors import InputError
+from tfgen.models.vae import VAE, ImportanceWeightedVAE
+from tfgen.recipes import RECIPES
+
+STAGES = ((1, 0.5, 2e-3), (2, 0.3, 1e-3), (5, 0.2, 4e-3))
+
+
+@pytest.fixture(scope="module")
+def burda(untrained):
+    """Three stages of a small network, ten epochs in all."""
+    sizes = {"latent_dim": 3, "hidden_units": (8,), "nll_samples": 2}
+    return untrained("iwae-burda", epochs=10, stages=STAGES, epsilon=3e-6, **sizes)
+
+
+def logits_of_the_mean(images):
+    """Returns the logits of the mean image in float64, each pixel clipped to [.001, .999]."""
+    mean = np.clip(images.astype(np.float64).mean(axis=0) / 255, 0.001, 0.999)
+    return np.log(mean / (1 - mean))
+
+
+def test_the_first_stage_of_burda_s_network_begins_at_the_mean_image(burda, digits):
+    expected = logits_of_the_mean(digits.train.images)
+    (bias,) = (weight for weight in burda.fitted[0].initial if weight.shape == (784,))
+    np.testing.assert_allclose(bias, expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected).max() == pytest.approx(np.log(999))  # some pixels are clipped
+    # Wrong: the mean of images that the training does not see.
+    assert np.abs(bias - logits_of_the_mean(digits.test.images)).max() > 0.1
+
+
+def test_every_stage_of_burda_s_network_begins_with_the_weights_of_the_one_before(burda):
+    for earlier, later in itertools.pairwise(burda.fitted):
+        for a, b in zip(earlier.model.get_weights(), later.initial, strict=True):
+            np.testing.assert_array_equal(a, b)
+        # Wrong: the weights that the one before began with.
+        assert all(np.any(a != b) for a, b in zip(earlier.initial, later.initial, strict=True))
+
+
+def test_every_stage_of_burda_s_network_has_its_samples_epochs_rate_and_name(burda):
+    assert [fitted.epochs for fitted in burda.fitted] == [5, 3, 2]
+    assert [fitted.name for fitted in burda.fitted] == ["k1", "k2", "model"]
+    assert [type(fitted.model) for fitted in burda.fitted] == [VAE, ImportanceWeightedVAE, ImportanceWeightedVAE]
+    assert [fitted.model.num_samples for fitted in burda.fitted[1:]] == [2, 5]
+    for fitted, (_, _, rate) in zip(burda.fitted, STAGES, strict=True):
+        optimizer, steps = fitted.model.optimizer, fitted.epochs * burda.steps_per_epoch(fitted.batches)
+        assert isinstance(optimizer, keras.optimizers.Adam) and optimizer.epsilon == 3e-6
+        # Along a cosine: half of the rate in the middle of the stage, nothing at its end.
+        for iteration, expected in ((0, rate), (steps // 2, rate / 2), (steps, 0)):
+            optimizer.iterations.assign(iteration)
+            assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_the_epochs_of_the_stages_add_up_to_those_asked_for():
+    paper = RECIPES["iwae-burda"].presets["paper"]
+    assert paper.stage_epochs() == [510, 90] and sum(paper.stage_epochs()) == paper.epochs
+    for epochs in (4, 7, 33, 599):
+        counts = paper.replace(epochs=epochs).stage_epochs()
+        assert sum(counts) == epochs and min(counts) >= 1
+    with pytest.raises(InputError, match="1 epochs leave none for one of 2 stages; raise --epochs"):
+        paper.replace(epochs=1)
+
+
+@pytest.mark.parametrize(
+    "stages, said",
+    [
+        ((), r"at least one, each with a k of its own; got k \[\]"),
+        (((5, 0.5, 1e-3), (5, 0.5, 1e-4)), r"each with a k of its own; got k \[5, 5\]"),
+        (((1, 0.5, 1e-3), (5, 0.4, 1e-3)), "fractions of the stages must add up to 1, got 0.9"),
+    ],
+)
+def test_stages_that_are_no_whole_training_are_refused(stages, said):
+    with pytest.raises(InputError, match=said):
+        RECIPES["iwae-burda"].presets["paper"].replace(stages=stages)
+
+
+def test_burda_s_network_is_trained_on_pixels_drawn_anew_and_judged_on_pixels_drawn_once(burda, digits):
+    once = fixed_binarization(digits.validation.images, number=1).numpy()
+    for fitted in burda.fitted:
+        first, second = (batch.numpy() for batch in fitted.batches.stream().take(2))
+        assert first.shape == (100, 784) and set(np.unique(first)) == {0, 1}
+        assert np.any(first != second)
+        np.testing.assert_array_equal(fitted.validation, once)
+
+
+@pytest.mark.parametrize("name", ["vae-burda", "iwae-burda"])
+def test_the_models_are_what_the_recipes_say(name, smoke):
+    config, run = RECIPES[name].presets["smoke"], smoke(name)
+    model = keras.models.load_model(run.directory / "checkpoints" / "model.keras")
+    assert (model.latent_dim, tuple(model.hidden_units), model.activation) == (50, (200, 200), "tanh")
+    assert {"vae-burda": 1, "iwae-burda": 5}[name] == config.stages[-1][0] == getattr(model, "num_samples", 1)
+    rate = model.optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
+    assert rate == config.stages[-1][2]
+    assert model.optimizer.epsilon == config.epsilon == 5e-6
+
+
+@pytest.mark.parametrize("name", ["vae-burda", "iwae-burda"])
+def test_the_nll_lies_below_the_bound_of_the_checkpoint_and_is_near_that_of_other_draws(name, smoke, digits):
+    """50 importance samples of other draws, weighed in float64 with SciPy's densities."""
+    run = smoke(name)
+    metrics, model = run.results["metrics"], keras.models.load_model(run.directory / "checkpoints" / "model.keras")
+    x = fixed_binarization(digits.test.images).numpy()
+    mean, log_var = (value.numpy().astype(np.float64) for value in model.encoder(x))
+    rng, log_weights, negative_elbos = np.random.default_rng(1), [], []
+    kl = 0.5 * np.sum(mean**2 + np.exp(log_var) - log_var - 1, axis=1)
+    for _ in range(50):
+        z = rng.normal(mean, np.exp(log_var / 2))
+        logits = model.decoder(z.astype(np.float32)).numpy().astype(np.float64)
+        log_p_x = np.sum(x * logits - np.logaddexp(0, logits), axis=1)
+        log_q_z = stats.norm.logpdf(z, mean, np.exp(log_var / 2)).sum(1)
+        log_weights.append(log_p_x + stats.norm.logpdf(z).sum(1) - log_q_z)
+        negative_elbos.append(np.mean(kl - log_p_x))
+    nll = np.mean(np.log(50) - logsumexp(log_weights, axis=0))
+    assert metrics["test_nll"]["value"] == pytest.approx(nll, abs=1.0)
+    bound = metrics["test_negative_elbo" if name == "vae-burda" else "test_negative_bound"]["value"]
+    assert metrics["test_nll"]["value"] < bound - 1
+    if name == "vae-burda":
+        # One draw an image, in the mean over 297 of them: five of its standard deviations over the 50 draws.
+        assert bound == pytest.approx(np.mean(negative_elbos), abs=5 * np.std(negative_elbos) + 1e-3)
+    else:
+        of_five = np.log(5) - logsumexp(np.reshape(log_weights, (10, 5, -1)), axis=1).mean(axis=1)
+        assert bound == pytest.approx(np.mean(of_five), abs=5 * np.std(of_five) + 1e-3)
+    assert metrics["active_latent_units"]["value"] == np.sum(mean.var(axis=0) > 0.01)
