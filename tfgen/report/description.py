@@ -41,6 +41,6 @@ def _kept(name):
         seeds = ", ".join(str(run["seed"]) for run in runs)
         lines.append(f"  preset {preset}, seeds {seeds}, {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
         for metric in RECIPES[name].headline:
-            values = [value_text(run["metrics"][metric]) for run in runs]
-            lines.append(f"    {metric} = {', '.join(values)}")
+            values = [value_text(run["metrics"][metric]) for run in runs if metric in run["metrics"]]
+            lines.append(f"    {metric} = {', '.join(values) or 'not measured then'}")
     return lines
