@@ -1,3 +1,6 @@
+"""The `tfgen` command: what it takes and refuses, in one line, at once; what its options do to a run."""
+
+import dataclasses
 import gzip
 import json
 import os
@@ -7,12 +10,18 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
+import matplotlib.image
 import numpy as np
 import pytest
+from helpers import StubModule, contents
 
-from tfgen import recipes
 from tfgen.cli import main
+from tfgen.recipe import LECTURE
+from tfgen.recipes import MODULES, RECIPES
+from tfgen.report import description, tables
+from tfgen.runner.results import load_results
 
 IDX = {
     "train-images-idx3-ubyte": np.arange(12 * 784, dtype=np.uint32).astype(np.uint8).reshape(12, 28, 28),
@@ -20,6 +29,8 @@ IDX = {
     "t10k-images-idx3-ubyte": np.full((3, 28, 28), 7, np.uint8),
     "t10k-labels-idx1-ubyte": np.uint8([3, 1, 4]),
 }
+# Other values than those of the preset, whatever it is.
+CONFIG = {name: getattr(RECIPES["vae"].presets["quick"], name) + 1 for name in ("epochs", "batch_size")}
 RESULTS = {
     "recipe": "vae",
     "lecture_items": ["B3"],
@@ -28,7 +39,7 @@ RESULTS = {
     "preset": "quick",
     "seed": 5,
     "seconds": 60.4,
-    "config": {"epochs": 30},
+    "config": CONFIG,
     "environment": {"cpus": 2, "tensorflow": "2.21.0"},
     "metrics": {
         name: {"value": value, "unit": "nats", "split": "test", "n": 10_000}
@@ -41,7 +52,7 @@ RESULTS = {
     },
 }
 ELBO_OF_SEED_6 = {"value": 100.5, "unit": "nats", "split": "test", "n": 10_000}
-# Recipes and their order are in recipes.py; the lecture's items are its own.
+# The lecture's items are its own.
 LECTURE_ITEMS = {
     *(f"A{i}" for i in range(1, 8)),
     *(f"B{i}" for i in range(1, 7)),
@@ -121,10 +132,6 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def contents(directory):
-    return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}
-
-
 def call(argv):
     """Returns the exit code of `tfgen`, called in this process."""
     try:
@@ -133,11 +140,13 @@ def call(argv):
         return end.code
 
 
-def tfgen(*argv, **environment):
-    """Returns the finished process of `tfgen`, called in a fresh one."""
+def fresh(*argv, program=("-m", "tfgen"), **environment):
+    """Returns the finished process of `tfgen`, called in a fresh one, and its seconds."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")} | environment
-    command = [sys.executable, "-m", "tfgen", *argv]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    started = time.monotonic()
+    command = [sys.executable, *program, *argv]
+    process = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return process, time.monotonic() - started
 
 
 def assert_one_line(stderr, words):
@@ -158,8 +167,26 @@ BAD_REQUESTS = {
     "run vae rbm": ["'rbm'", "stacked-autoencoder"],
     "run vae --preset huge": ["'huge'", "smoke", "quick", "paper"],
     "run vae-burda": ["vae-burda has no preset 'quick'", "smoke, paper", "--preset"],
-    "run vae --epochs 0": ["--epochs", "at least 1", "0"],
-    "run vae --epochs -3": ["--epochs", "at least 1", "-3"],
+    "list rbm": ["'rbm'", "stacked-autoencoder", "vae", "gan"],
+    "list gan --json": ["--json", "no RECIPE"],
+    "benchmark": ["'benchmark'", "run", "--help"],
+    "run vae --epochs 0": ["vae: epochs", "at least 1", "0"],
+    "run vae --epochs -3": ["vae: epochs", "at least 1", "-3"],
+    "run vae --set": ["--set", "--help"],
+    "run vae --set batch_size": ["--set takes FIELD=VALUE", "epochs=3", "'batch_size'"],
+    "run vae --set width=3": ["vae: ", "'width'", "epochs", "latent_dim", "learning_rate"],
+    "run vae --set batch_size=0": ["vae: batch_size", "at least 1", "0"],
+    "run vae --set batch_size=2.5": ["vae: batch_size", "whole number", "2.5"],
+    "run vae --set learning_rate=fast": ["vae: learning_rate", "greater than 0", "'fast'"],
+    "run vae --set activation=step": ["vae: activation", "one of elu", "tanh", "'step'"],
+    "run vae --set batch_size=3 --set batch_size=4": ["--set names batch_size twice", "once"],
+    "run vae --epochs 3 --set epochs=4": ["names epochs twice", "once"],
+    "run vae gan --set noise=gaussian": ["vae: ", "'noise'", "epochs"],
+    "run gan --set learning_rate_decay=maybe": ["gan: learning_rate_decay", "true or false", "'maybe'"],
+    "run gan --set precision=float16": ["gan: precision", "one of float32, mixed_bfloat16", "'float16'"],
+    "run gan --precision mixed_bfloat16": ["--precision", "--help"],
+    "run stacked-autoencoder --set hidden_units=30,15": ["hidden_units", "odd number of widths", "(30, 15)"],
+    "run iwae-burda --preset paper --set stages=(5,0.5,1e-3)": ["stages", "add up to 1", "0.5"],
     "run vae --epochs 1.5": ["--epochs", "int", "'1.5'"],
     "run vae --epochs many": ["--epochs", "int", "'many'"],
     "run iwae-burda --preset paper --epochs 1": ["1 epochs", "2 stages", "--epochs"],
@@ -173,10 +200,10 @@ BAD_REQUESTS = {
     "run vae --data-dir missing": ["'missing'", "not a directory"],
     "run vae --dataset mnist --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
     "run vae --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],
-    "run vae --output-dir=": ["--output-dir", "empty", "runs"],
+    "run vae --output-dir=": ["--output-dir", "empty", "name a directory"],
     "list --jso": ["--jso", "--help"],
     "table incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
-    "run vae --output-dir blocked": ["'blocked'", "blocked/vae is a file", "name another"],
+    "run vae --output-dir blocked": ["'blocked/vae'", "blocked/vae is a file", "name another"],
     "table missing": ["missing", "no finished run", "--output-dir"],
     "table results missing": ["missing", "no finished run", "--output-dir"],
     "table other_recipe": ["other_recipe/vae/results.json", "'gan-2d'", "delete"],
@@ -226,15 +253,6 @@ BAD_REQUESTS = {
     "sample empty --seed -1": ["--seed", "between 0 and", "-1"],
     "sample empty --output grid.jpg": ["--output", ".png", "'grid.jpg'"],
     "sample empty --output missing/grid.png": ["--output", "existing directory", "'missing/grid.png'"],
-    "benchmark speed": ["'speed'", "training", "scaling", "inference", "evaluation"],
-    "benchmark --families rbm": ["'rbm'", "gan", "vae", "autoencoder-1200"],
-    "benchmark --rounds 0": ["--rounds", "at least 1", "0"],
-    "benchmark --seconds 0": ["--seconds", "greater than 0", "0.0"],
-    "benchmark --seconds nan": ["--seconds", "greater than 0", "nan"],
-    "benchmark --output-dir file": ["'file'", "name another"],
-    "benchmark --output-dir=": ["--output-dir", "empty", "benchmark"],
-    "benchmark --data-dir missing": ["'missing'", "not a directory"],
-    "benchmark evaluation --data-dir corrupt --quick": ["mnist", "corrupt"],
 }
 
 
@@ -254,90 +272,116 @@ def test_an_environment_that_names_a_file_as_data_directory_gets_one_line_and_co
     assert_one_line(capfd.readouterr().err, ["'file'", "no directory that can be read"])
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["--help"],
-        ["--version"],
-        ["list"],
-        ["list", "--json"],
-        ["run", "rbm"],
-        ["run", "vae", "--data-dir", "missing"],
-        ["publish", "missing"],
-        ["serve", "--models", "missing"],
-    ],
-    ids=" ".join,
-)
-def test_tensorflow_is_not_loaded_for_what_needs_none(argv):
+# From a call that is answered at once to its exit code.
+AT_ONCE = {
+    "--help": 0,
+    "run --help": 0,
+    "--version": 0,
+    "list": 0,
+    "list --json": 0,
+    "list gan": 0,
+    "list rbm": 2,
+    "train": 2,
+    "list --jso": 2,
+    "run vae --bogus": 2,
+    "run rbm": 2,
+    "run vae --preset huge": 2,
+    "run gan --set noise=loud": 2,
+    "run vae --data-dir missing": 2,
+    "sample missing": 2,
+    "publish missing": 2,
+    "serve --models missing": 2,
+    "query vae --num 3": 2,
+    "table missing": 2,
+    "data import --from missing": 2,
+}
+
+
+@pytest.mark.parametrize("line", AT_ONCE)
+def test_what_needs_no_tensorflow_is_answered_at_once_and_loads_none(line):
+    """It takes 0.2 s; TensorFlow alone takes three."""
     program = (
         "import sys, tfgen.cli\n"
-        "try: tfgen.cli.main(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'argparse', 'keras', 'numpy', 'tensorflow'}))"
+        "try: code = tfgen.cli.main(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "names = {name.split('.')[0] for name in sys.modules}\n"
+        "print(sorted(names & {'argparse', 'keras', 'matplotlib', 'numpy', 'scipy', 'tensorflow'}))\n"
+        "sys.exit(code)"
     )
-    process = subprocess.run([sys.executable, "-c", program, *argv], capture_output=True, text=True, timeout=60)
-    assert process.stdout.splitlines()[-1] == "['argparse']"
+    process, seconds = fresh(*line.split(), program=("-c", program))
+    assert process.returncode == AT_ONCE[line]
+    printed, _, loaded = process.stdout.rstrip("\n").rpartition("\n")
+    # Of images' seeds and IDX files: NumPy, which takes a tenth of a second.
+    numpy = ["numpy"] if line.startswith(("query", "data import")) else []
+    assert loaded == str(["argparse", *numpy])
+    if AT_ONCE[line]:
+        assert_one_line(process.stderr, [])
+        assert printed == ""
+    else:
+        assert printed and process.stderr == ""
+    assert seconds < 2
 
 
-def test_importing_the_package_loads_tensorflow_only_for_what_needs_it():
-    program = (
-        "import sys, tfgen\n"
-        "before = 'tensorflow' in sys.modules\n"
-        "tfgen.stacked_autoencoder\n"
-        "print(before, 'tensorflow' in sys.modules)"
-    )
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert process.stdout == "False True\n"
-
-
-def test_help_names_every_command():
-    process = tfgen("--help")
-    assert process.returncode == 0 and process.stderr == ""
-    for command in ("list", "run", "publish", "serve", "query", "sample", "benchmark", "data"):
+def test_the_module_is_the_command_and_returns_its_code():
+    """`python -m tfgen`."""
+    process, _ = fresh("--help")
+    assert (process.returncode, process.stderr) == (0, "")
+    for command in ("list", "run", "sample", "publish", "serve", "query", "table", "data"):
         assert re.search(rf"^    {command}\s", process.stdout, re.MULTILINE)
+    process, _ = fresh("run", "rbm")
+    assert_one_line(process.stderr, ["'rbm'", "vae"])
+    assert (process.returncode, process.stdout) == (2, "")
+
+
+def test_the_help_of_run_says_what_its_options_are(capsys):
+    assert call(["run", "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for option in ("--all", "--preset", "--dataset", "--output-dir", "--seed", "--epochs", "--resume", "--debug"):
+        assert option in printed
+    assert "--set FIELD=VALUE another value of a hyper-parameter, such as batch_size=64; repeatable" in printed
+    # Lines end at hyphens too.
+    assert all(name in printed.replace("- ", "-") for name in RECIPES) and "--precision" not in printed
 
 
 def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
     assert call(["list"]) == 0
     printed = capsys.readouterr().out
-    for name, recipe in recipes.RECIPES.items():
+    for name, recipe in RECIPES.items():
         assert name in printed and recipe.title in printed and ", ".join(recipe.lecture_items) in printed
         for metric, published in recipe.published.items():
             assert f"{metric} = {published.value} ({published.source})" in printed
 
 
-def test_the_table_of_the_readme_has_the_headline_metrics_and_how_they_came_about(place, capsys):
-    assert call(["table", "results"]) == 0
+@pytest.mark.parametrize("name", RECIPES)
+def test_list_with_a_recipe_tells_its_story(name, capsys):
+    assert call(["list", name]) == 0
     printed = capsys.readouterr().out
-    run = "`vae --preset quick --epochs 30` | 5 | 60"
-    assert f"| B3 | {run} | `test_negative_elbo` | nats | test, 10,000 | not reported | 99.5 |" in printed
-    assert "73.25" in printed and "26.25" in printed and "other" not in printed
-    assert "Dataset mnist; machine of 2 CPU cores, TensorFlow 2.21.0. Of several seeds: mean" in printed
+    assert printed == description.description(name) + "\n"
+    assert printed.startswith(MODULES[name].__doc__.strip()) and "--set FIELD=VALUE" in printed
+
+
+def test_the_table_is_that_of_all_the_directories_and_is_printed_or_written(place, capsys):
+    results = [*load_results("results"), *load_results("other_seed")]
+    assert [result["seed"] for result in results] == [5, 6]
+    assert call(["table", "results", "other_seed"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == tables.readme_table(results) + "\n"
+    # 99.5 and 100.5 of seeds 5 and 6, in 60.4 and 40 seconds.
+    options = "--preset quick --epochs {epochs} --set batch_size={batch_size}".format(**CONFIG)
+    assert f"| `vae {options}` | 5, 6 | 50 | `test_negative_elbo` |" in printed
+    assert "| 100 ± 0.71 |" in printed and "| 73.25 ± 0 |" in printed and "other" not in printed
     marks = "<!-- results: written by `tfgen table` -->\n{}<!-- end of results -->"
     readme = place / "README.md"
     readme.write_text(f"before\n{marks.format('stale')}\nafter\n")
-    assert call(["table", "results", "--write", "README.md"]) == 0
+    assert call(["table", "results", "other_seed", "--write", "README.md"]) == 0
     assert readme.read_text() == f"before\n{marks.format(printed)}\nafter\n"
+    assert capsys.readouterr().out == "2 runs: README.md\n"
 
 
-def test_the_table_of_several_seeds_has_their_mean_and_standard_deviation(place, capsys):
-    assert call(["table", "results", "other_seed"]) == 0
-    printed = capsys.readouterr().out
-    # 99.5 and 100.5: mean 100, and with two values the standard deviation is their difference over the root of 2.
-    assert "| `vae --preset quick --epochs 30` | 5, 6 | 50 | `test_negative_elbo` | nats |" in printed
-    assert "| 100 ± 0.71 |" in printed and "| 73.25 ± 0 |" in printed
-
-
-def test_a_sigma_at_the_edge_in_any_seed_is_told_of_all(place, capsys):
-    for directory, sigma, at_edge in (("results", 0.2, False), ("other_seed", 0.1, True)):
-        path = place / directory / "vae" / "results.json"
-        results = json.loads(path.read_text())
-        results["metrics"]["test_negative_elbo"] |= {"sigma": sigma, "at_edge": at_edge}
-        path.write_text(json.dumps(results))
-    assert call(["table", "results"]) == 0
-    assert "| 99.5 (sigma 0.200) |" in capsys.readouterr().out
-    assert call(["table", "results", "other_seed"]) == 0
-    assert "| 100 ± 0.71 (sigma at the edge of the grid) |" in capsys.readouterr().out
+def test_the_table_is_that_of_runs_where_no_directory_is_named(place, capsys):
+    (place / "results").rename(place / "runs")
+    assert call(["table"]) == 0
+    assert capsys.readouterr().out == tables.readme_table(load_results("runs")) + "\n"
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():
@@ -350,14 +394,14 @@ def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():
 def test_list_as_json_covers_the_lecture(capsys):
     assert call(["list", "--json"]) == 0
     listing = json.loads(capsys.readouterr().out)
-    assert set(listing["lecture"]) == set(recipes.LECTURE) == LECTURE_ITEMS
-    assert list(listing["recipes"]) == list(recipes.RECIPES)
+    assert set(listing["lecture"]) == set(LECTURE) == LECTURE_ITEMS
+    assert list(listing["recipes"]) == list(RECIPES)
     for name, recipe in listing["recipes"].items():
         assert recipe["lecture_items"] and set(recipe["lecture_items"]) <= LECTURE_ITEMS
         # What replicates a paper and not the lecture has no quick preset, so that make replicate stays within minutes.
         assert list(recipe["presets"]) in (["smoke", "quick", "paper"], ["smoke", "paper"])
         for preset, config in recipe["presets"].items():
-            assert config["epochs"] == recipes.RECIPES[name].presets[preset].epochs
+            assert config["epochs"] == RECIPES[name].presets[preset].epochs
         for published in recipe["published"].values():
             assert isinstance(published["value"], float) and published["source"]
 
@@ -383,32 +427,141 @@ def test_import_prepares_a_set_that_status_then_reports_and_a_second_import_leav
     assert contents(place / "new") == prepared
 
 
-def test_a_fresh_process_says_one_line_where_tensorflow_is_loaded(place):
-    before = contents(place)
-    process = tfgen("sample", "empty")
-    assert_one_line(process.stderr, ["'empty'", "saved_model.pb"])
-    assert (process.returncode, process.stdout) == (2, "")
-    assert contents(place) == before
-
-
-def test_a_fresh_process_says_one_line_about_a_damaged_set(place, capfd):
+def test_a_fresh_process_says_one_line_where_tensorflow_is_loaded(place, capfd):
+    """Of a damaged set, a network that is not reached and a damaged model, one after the other."""
     assert call(["data", "import", "--from", "good", "--data-dir", "data"]) == 0
     (records,) = pathlib.Path("data").rglob("*train.tfrecord*")
     records.write_bytes(records.read_bytes()[:-7])
     before = contents(place)
-    process = tfgen("run", "vae", "--dataset", "mnist", "--data-dir", "data")
-    assert_one_line(process.stderr, ["mnist", "data", "cannot be read", "prepare it again"])
-    assert (process.returncode, process.stdout) == (2, "")
-    assert contents(place) == before
-
-
-def test_a_failure_while_running_gets_one_line_and_code_1(place):
+    lines = {
+        "run vae --dataset mnist --data-dir data": (2, ["mnist", "data", "cannot be read", "prepare it again"]),
+        "run vae --dataset mnist": (1, [str(place / "empty"), "refused", "--data-dir", "data import", "digits"]),
+        "sample no_model": (2, ["'no_model'", "cannot be read"]),
+    }
+    program = (
+        "import sys, tfgen.cli\n"
+        "for line in sys.argv[1:]:\n"
+        "    code = tfgen.cli.main(line.split())\n"
+        "    print('---', code, file=sys.stderr, flush=True)"
+    )
     # A proxy that refuses every connection: the network is not reached.
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         refusing = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), refusing)
-    process = tfgen("run", "vae", "--dataset", "mnist", **proxies, no_proxy="", TFDS_DATA_DIR=str(place / "empty"))
-    assert_one_line(process.stderr, [str(place / "empty"), "refused", "--data-dir", "data import", "--dataset digits"])
-    assert (process.returncode, process.stdout) == (1, "")
-    assert contents(place / "empty") == {} and not (place / "runs").exists()
+    environment = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), refusing)
+    environment |= {"no_proxy": "", "TFDS_DATA_DIR": str(place / "empty")}
+    process, _ = fresh(*lines, program=("-c", program), **environment)
+    assert (process.returncode, process.stdout) == (0, "")
+    answers = re.findall(r"(.*?)--- (\d+)\n", process.stderr, re.DOTALL)
+    assert len(answers) == len(lines)
+    for (answer, code), (expected, words) in zip(answers, lines.values(), strict=True):
+        assert_one_line(answer, words)
+        assert int(code) == expected
+    assert contents(place) == before
+
+
+# Runs.
+
+
+def test_the_commands_of_a_first_hour(stub, smoke, tmp_path, capsys, monkeypatch):
+    """Train, read the table, sample: what the options say is what happens."""
+    monkeypatch.chdir(tmp_path)
+    pictures, model = [], str(smoke("vae").directory / "saved_model")
+    capsys.readouterr()
+    for seed in ("3", "4"):
+        arguments = ["run", stub, "--preset", "smoke", "--dataset", "digits", "--seed", seed]
+        assert main([*arguments, "--output-dir", f"runs{seed}"]) == 0
+        printed = capsys.readouterr().out
+        results = json.loads((tmp_path / f"runs{seed}" / stub / "results.json").read_text())
+        assert (results["seed"], results["deterministic"]) == (int(seed), False)
+        for metric, entry in results["metrics"].items():
+            assert any(metric in line and f"{entry['value']:.4g}" in line for line in printed.splitlines())
+        assert "1 recipe, " in printed and f"runs{seed}/report.md" in printed and "no result is comparable" in printed
+        assert f"({stub}/figures/training.png)" in (tmp_path / f"runs{seed}" / "report.md").read_text()
+    values = [json.loads((tmp_path / f"runs{seed}/{stub}/results.json").read_text())["metrics"] for seed in (3, 4)]
+    assert values[0] != values[1]
+
+    for seed in ("0", "0", "1"):
+        assert main(["sample", model, "--num", "5", "--seed", seed, "--output", "five.png"]) == 0
+        assert capsys.readouterr().out == "5 images: five.png\n"
+        pictures.append(matplotlib.image.imread("five.png"))
+    # Three columns and two rows of 28 pixels and a line between, each pixel 11 wide; the sixth place stays white.
+    assert pictures[0].shape == (57 * 11, 86 * 11, 4)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert np.any(pictures[0] != pictures[2])
+    assert np.all(pictures[0][29 * 11 :, 58 * 11 :, :3] == 1) and np.any(pictures[0][29 * 11 :, : 57 * 11, :3] < 0.9)
+
+
+def test_what_set_changes_is_used_and_stands_in_results_and_in_the_command_of_the_table(
+    stub, tmp_path, capsys, monkeypatch
+):
+    seen = []
+    experiment = StubModule.experiment
+    monkeypatch.setattr(StubModule, "experiment", staticmethod(lambda run: seen.append(run.config) or experiment(run)))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", stub, "--preset", "smoke", "--dataset", "digits", "--epochs", "2"]
+    assert main([*arguments, "--set", "batch_size=25", "--set", "learning_rate=3e-2"]) == 0
+    assert dataclasses.asdict(seen[0]) == {"epochs": 2, "batch_size": 25, "learning_rate": 0.03}
+    results = json.loads((tmp_path / "runs" / stub / "results.json").read_text())
+    assert results["config"] == {"epochs": 2, "batch_size": 25, "learning_rate": 0.03}
+    capsys.readouterr()
+    assert main(["table"]) == 0
+    options = "--preset smoke --epochs 2 --set batch_size=25 --set learning_rate=0.03"
+    assert f"| `{stub} {options}` | 0 |" in capsys.readouterr().out
+    # The same values written otherwise, and given to --set alone, are the same request.
+    settings = [f"--set={text}" for text in ("epochs=2", "learning_rate=0.03", "batch_size=25")]
+    assert main(["run", stub, "--preset", "smoke", "--dataset", "digits", "--resume", *settings]) == 0
+    assert "already finished" in capsys.readouterr().out and len(seen) == 1
+
+
+def test_every_request_is_checked_before_the_first_is_trained(stub, place, capfd):
+    before = contents(place)
+    line = f"run {stub} gan --preset smoke --dataset digits --output-dir judge_gone"
+    assert call(line.split()) == 2
+    assert_one_line(capfd.readouterr().err, ["judge_gone/digit-classifier", "gone"])
+    assert contents(place) == before
+
+
+def test_all_are_the_recipes_that_have_the_preset(stub, tmp_path, capsys, monkeypatch):
+    ran = []
+
+    def experiment(run):
+        ran.append((run.recipe, run.preset))
+        run.metric("test_squared_error", 2.5, "squared error per image", "test", 297)
+
+    monkeypatch.setattr(StubModule, "experiment", staticmethod(experiment))
+    smoke_only = dataclasses.replace(StubModule.RECIPE, presets={"smoke": StubModule.RECIPE.presets["smoke"]})
+    for name in MODULES:
+        if name != stub:
+            monkeypatch.setitem(MODULES, name, StubModule)
+            monkeypatch.setitem(RECIPES, name, smoke_only if name in ("vae", "gan") else StubModule.RECIPE)
+    assert main(["run", "--all", "--dataset", "digits", "--output-dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "not run, having no preset quick: vae, gan\n" in printed
+    assert re.findall(r"^== (\S+): One linear unit$", printed, re.MULTILINE) == [
+        name for name in RECIPES if name not in ("vae", "gan")
+    ]
+    assert len(ran) == len(RECIPES) - 2 and {preset for _, preset in ran} == {"quick"}
+    assert f"{len(ran)} recipes, " in printed
+
+
+def test_a_recipe_that_is_named_twice_runs_once(stub, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(StubModule, "experiment", staticmethod(ran.append))
+    line = f"run {stub} {stub} --preset smoke --dataset digits --output-dir {tmp_path}"
+    assert main(line.split()) == 0
+    assert len(ran) == 1
+
+
+def test_an_error_is_one_line_and_debug_shows_where(stub, tmp_path, monkeypatch, capsys):
+    def fail(run):
+        raise ZeroDivisionError("of the\n  experiment")
+
+    monkeypatch.setattr(StubModule, "experiment", staticmethod(fail))
+    arguments = ["run", stub, "--preset", "smoke", "--dataset", "digits", "--output-dir", str(tmp_path)]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == "tfgen: of the experiment (--debug shows where)\n"
+    assert main([*arguments, "--debug"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback") and "in fail" in shown
+    assert shown.endswith("tfgen: of the experiment (--debug shows where)\n")
