@@ -89,6 +89,7 @@ def image_shape(directory, pixels):
     side = int(pixels**0.5)
     if shape is None and side * side == pixels:
         shape = [side, side]
-    if shape is None or len(shape) != 2 or shape[0] * shape[1] != pixels:
+    sides = shape if isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape) else []
+    if len(sides) != 2 or sides[0] * sides[1] != pixels:
         raise InputError(f"the images of {pixels} pixels of {str(directory)!r} have no known height and width")
     return tuple(shape)

@@ -1,0 +1,159 @@
+"""Images generated from SavedModels: repeatable, of their own height and width, and refused in one line otherwise."""
+
+import json
+import shutil
+
+import keras
+import matplotlib.image
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen import sampling
+from tfgen.cli import main
+from tfgen.errors import InputError
+from tfgen.export import export
+from tfgen.models.gan import GAN
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A SavedModel of a GAN whose images have 16x16 pixels."""
+    keras.utils.set_random_seed(0)
+    directory = tmp_path_factory.mktemp("small") / "saved_model"
+    export(GAN(256, 5, (12,), (12,)).endpoints(), directory, (16, 16))
+    return directory
+
+
+def with_metadata(directory, text):
+    """Makes a directory with metadata and no model, or with none if `text` is None. Returns it."""
+    (directory / "assets.extra").mkdir(parents=True)
+    if text is not None:
+        (directory / "assets.extra" / "tfgen.json").write_text(text)
+    return directory
+
+
+def test_the_seeds_of_fewer_images_are_the_first_of_more_and_another_seed_has_others():
+    seeds = sampling.image_seeds(1000, 4)
+    assert seeds.shape == (1000,) and seeds.dtype == np.int64 and seeds.min() >= 0
+    np.testing.assert_array_equal(sampling.image_seeds(7, 4), seeds[:7])
+    # 1,000 draws of 2^31 numbers have a pair in common with probability 0.0002.
+    assert len(np.unique(seeds)) == 1000
+    assert not np.any(sampling.image_seeds(1000, 5) == seeds)
+
+
+def test_generated_images_are_those_of_their_seeds_and_a_larger_number_begins_with_the_smaller(exported):
+    endpoints, directory = exported["gan"]
+    images = sampling.generate(directory, 9, seed=4)
+    assert images.shape == (9, 784) and images.dtype == np.float32
+    seeds = tf.constant(sampling.image_seeds(9, 4))
+    np.testing.assert_allclose(images, endpoints["generate"][0](seeds)["image"], atol=1e-6)
+    np.testing.assert_allclose(sampling.generate(directory, 4, seed=4), images[:4], atol=1e-6)
+    assert np.abs(sampling.generate(directory, 9, seed=5) - images).max() > 1e-3
+    assert len(np.unique(images, axis=0)) == 9
+
+
+def test_images_of_several_chunks_are_those_of_one(exported, monkeypatch):
+    images = sampling.generate(exported["vae"][1], 7, seed=1)
+    monkeypatch.setattr(sampling, "CHUNK", 3)
+    np.testing.assert_allclose(sampling.generate(exported["vae"][1], 7, seed=1), images, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, offered",
+    [
+        ("stacked-autoencoder", "decode, encode, reconstruct, serving_default"),
+        # Generates, but numbers.
+        ("gan-1d", "discriminate, generate, generate_from_z, serving_default"),
+    ],
+)
+def test_sampling_a_model_that_does_not_generate_images_names_what_it_offers(exported, name, offered):
+    with pytest.raises(InputError, match=f"no signature 'generate' of images, only {offered}; sampling needs"):
+        sampling.generate(exported[name][1], 1, 0)
+
+
+def test_a_damaged_saved_model_is_named(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"not a model")
+    with pytest.raises(InputError, match=f"{tmp_path}' cannot be read"):
+        sampling.generate(tmp_path, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "num, seed, words",
+    [
+        (0, 0, "--num must be at least 1, got 0"),
+        (1, -1, f"--seed must lie between 0 and {2**63 - 1}, got -1"),
+        (1, 2**63, f"--seed must lie between 0 and {2**63 - 1}, got {2**63}"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(exported, num, seed, words):
+    with pytest.raises(InputError, match=words):
+        sampling.generate(exported["gan"][1], num, seed)
+
+
+def test_the_height_and_width_are_those_of_the_metadata(small, exported, tmp_path):
+    assert tuple(sampling.image_shape(small, 256)) == (16, 16)
+    assert tuple(sampling.image_shape(exported["gan"][1], 784)) == (28, 28)
+    # The published ones have more in their metadata.
+    wide = with_metadata(tmp_path / "wide", json.dumps({"recipe": "gan", "image_shape": [14, 56]}))
+    assert tuple(sampling.image_shape(wide, 784)) == (14, 56)
+
+
+@pytest.mark.parametrize("text", [None, "{}", '{"recipe": "gan"}'])
+def test_without_a_known_height_and_width_images_are_square(tmp_path, text):
+    directory = with_metadata(tmp_path / "model", text)
+    for side in (1, 8, 28):
+        assert tuple(sampling.image_shape(directory, side**2)) == (side, side)
+    with pytest.raises(InputError, match=f"the images of 12 pixels of '{directory}' have no known height and width"):
+        sampling.image_shape(directory, 12)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[28, 28]", "28", b"\xff\xfe"])
+def test_damaged_metadata_are_named_with_the_remedy(tmp_path, text):
+    directory = with_metadata(tmp_path / "model", "")
+    path = directory / "assets.extra" / "tfgen.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=rf"{path} is damaged \(.+\); export the model anew"):
+        sampling.image_shape(directory, 784)
+
+
+@pytest.mark.parametrize("shape", [[28], [28, 28, 1], [16, 16], [], 784, "28x28", [28, "28"], [-28, -28]])
+def test_a_height_and_width_that_are_not_the_images_are_refused(tmp_path, shape):
+    directory = with_metadata(tmp_path / "model", json.dumps({"image_shape": shape}))
+    with pytest.raises(InputError, match=r"images of 784 pixels .* have no known height and width"):
+        sampling.image_shape(directory, 784)
+
+
+def pictures(png, height, width):
+    """Returns the pictures of 2x2 in a PNG, `(4, height, width)`, each pixel from the corner of its square."""
+    drawn = matplotlib.image.imread(png)[..., 0]
+    scale = drawn.shape[1] // (2 * width + 1)
+    rows, columns = (range(0, drawn.shape[axis], scale * (side + 1)) for axis, side in enumerate((height, width)))
+    tiles = [drawn[y : y + height * scale : scale, x : x + width * scale : scale] for y in rows for x in columns]
+    return np.stack(tiles)
+
+
+def test_the_sample_command_draws_images_of_the_model_s_own_height_and_width(small, tmp_path, capsys):
+    images = sampling.generate(small, 4, seed=3)
+    assert images.shape == (4, 256)
+    command = ["sample", str(small), "--num", "4", "--seed", "3", "--output", str(tmp_path / "grid.png")]
+    assert main(command) == 0
+    assert capsys.readouterr().out == f"4 images: {tmp_path / 'grid.png'}\n"
+    drawn = pictures(tmp_path / "grid.png", 16, 16)
+    np.testing.assert_allclose(drawn, images.reshape(4, 16, 16), atol=2 / 255)
+    # The same model with images of another shape of as many pixels.
+    wide = tmp_path / "wide"
+    shutil.copytree(small, wide)
+    (wide / "assets.extra" / "tfgen.json").write_text('{"image_shape": [8, 32]}')
+    assert main(["sample", str(wide), *command[2:]]) == 0
+    np.testing.assert_allclose(pictures(tmp_path / "grid.png", 8, 32), images.reshape(4, 8, 32), atol=2 / 255)
+
+
+def test_the_sample_command_refuses_images_of_no_known_shape_and_writes_nothing(small, tmp_path, capsys):
+    model = tmp_path / "model"
+    shutil.copytree(small, model)
+    (model / "assets.extra" / "tfgen.json").write_text('{"image_shape": [28, 28]}')
+    assert main(["sample", str(model), "--num", "1", "--output", str(tmp_path / "grid.png")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == f"tfgen: the images of 256 pixels of {str(model)!r} have no known height and width\n"
+    assert printed.out == "" and [path.name for path in tmp_path.iterdir()] == ["model"]
