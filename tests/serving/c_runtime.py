@@ -1,6 +1,6 @@
 """Runs signatures of SavedModels in TensorFlow's C library, as TensorFlow Serving does, without the Python package.
 
-    python tests/c_runtime.py LIBRARIES JOB OUTPUTS
+    PYTHONPATH=. python tests/serving/c_runtime.py LIBRARIES JOB OUTPUTS
 
 LIBRARIES is a directory with TensorFlow's C library. JOB is an .npz file: `calls`, a JSON list of
 `{"model": directory, "inputs": {tensor: key}, "outputs": {key: tensor}}`, the arrays under their keys, and `threads`,
@@ -16,7 +16,7 @@ import threading
 
 import numpy as np
 
-from tfgen.benchmark.c_library import Model, load_library
+from benchmarks.c_library import Model, load_library
 
 
 def main(libraries, job, destination):
