@@ -84,6 +84,7 @@ def experiment(run):
         ("Accuracy", "share of images", ["accuracy", "val_accuracy"]),
     ]
     run.figure("training", figures.curves(history, panels))
-    title = f"Test images that the classifier gets wrong: the first of {wrong.sum()} of {len(test):,}"
-    run.figure("mistakes", figures.image_grid(data.pictures(test[wrong][:40]), 10, title))
+    if wrong.any():
+        title = f"Test images that the classifier gets wrong: the first of {wrong.sum()} of {len(test):,}"
+        run.figure("mistakes", figures.image_grid(data.pictures(test[wrong][:40]), 10, title))
     run.export(classifier.endpoints(model, ("features", "features", "features")))
