@@ -1,28 +1,31 @@
 """Publishing: what is refused, what a version holds, and that no version is ever seen half-written or overwritten."""
 
+import concurrent.futures
 import dataclasses
 import importlib
 import json
-import os
 import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import finished_run
 from google.protobuf import text_format
+from helpers import finished_run
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfgen.errors import InputError
 from tfgen.export import describe, export, meta_graph, signatures, violations
-from tfgen.recipes import RECIPES, Published
+from tfgen.files import lock_of, locked
+from tfgen.recipe import Published
+from tfgen.recipes import RECIPES
 from tfgen.serving import card, config, publication, publish, warmup
 
-STORE = pathlib.Path(__file__).parent.parent / "saved_models"
+STORE = pathlib.Path(__file__).parents[2] / "saved_models"
 # From each kind of model to its signatures: the first is the default. Each is (inputs, outputs).
 RECONSTRUCT = ({"image"}, {"reconstruction"})
 AUTOENCODER = {"reconstruct": RECONSTRUCT, "encode": ({"image"}, {"code"}), "decode": ({"code"}, {"image"})}
@@ -135,7 +138,7 @@ def _drawing_in_a_loop(z):
 def test_what_the_server_could_not_serve_is_not_exported(function, spec, words, tmp_path):
     endpoints = {"serving_default": (function, [spec]), "decode": (function, [spec])}
     with pytest.raises(ValueError, match=re.escape(words)):
-        export(endpoints, tmp_path / "saved_model")
+        export(endpoints, tmp_path / "saved_model", (1, 2))
     assert not any(tmp_path.iterdir())
 
 
@@ -158,7 +161,7 @@ def test_what_the_server_could_not_serve_is_not_exported(function, spec, words, 
 )
 def test_a_set_of_signatures_that_breaks_the_contract_is_not_exported(endpoints, words, tmp_path):
     with pytest.raises(ValueError, match=re.escape(words)):
-        export(endpoints, tmp_path / "saved_model")
+        export(endpoints, tmp_path / "saved_model", (1, 2))
     assert not any(tmp_path.iterdir())
 
 
@@ -174,7 +177,7 @@ def test_a_model_of_another_tag_is_refused_and_every_reason_is_listed(tmp_path):
     assert violations(tmp_path / "none") == ["no graph is tagged 'serve'"]
     function = lambda z: {"picture": tf.cast(z, tf.float16) + tf.random.normal((2,), dtype=tf.float16)}  # noqa: E731
     with pytest.raises(ValueError) as caught:
-        export({"serving_default": (function, [Z])}, tmp_path / "saved_model")
+        export({"serving_default": (function, [Z])}, tmp_path / "saved_model", (1, 2))
     for word in ("'serving_default' is missing", "no entry", "DT_HALF", "RandomStandardNormal"):
         assert word in str(caught.value)
 
@@ -183,18 +186,23 @@ def test_a_version_is_the_run_s_model_with_its_description_and_warm_up(exported,
     run = finished_run(tmp_path / "runs" / "gan", exported["gan"][1])
     version = publish(run, tmp_path / "saved_models")
     assert version == tmp_path / "saved_models" / "gan" / "1"
-    files = tree(version)
-    for name, content in tree(run / "saved_model").items():
+    files, exported_files = tree(version), tree(run / "saved_model")
+    assert json.loads(exported_files.pop("assets.extra/tfgen.json")) == {"image_shape": [28, 28]}
+    for name, content in exported_files.items():
         assert files.pop(name) == content
     assert json.loads(files.pop("assets.extra/results.json")) == json.loads((run / "results.json").read_text())
     description = json.loads(files.pop("assets.extra/tfgen.json"))
-    assert (description["recipe"], description["dataset"], description["seed"]) == ("gan", "mnist", 3)
+    told = {"recipe": "gan", "dataset": "mnist", "comparable": True, "preset": "quick", "seed": 3}
+    assert {key: description[key] for key in told} == told
+    assert description["image_shape"] == [28, 28]
     assert description["metrics"]["some_metric"]["value"] == 0.25
     assert description["environment"]["tensorflow"] == "2.21.0"
     image = description["signatures"]["generate"]["outputs"]["image"]
     assert (image["dtype"], image["shape"], image["minimum"], image["maximum"]) == ("float32", [None, 784], 0, 1)
     assert list(files) == ["assets.extra/tf_serving_warmup_requests"]
-    assert not list((tmp_path / "saved_models").rglob(".*"))
+    # Of what publishing needs, the locks alone stay.
+    hidden = tree(tmp_path / "saved_models").items()
+    assert {name: content for name, content in hidden if "/." in f"/{name}"} == {".lock": b"", "gan/.lock": b""}
 
 
 def test_publishing_again_adds_a_version_and_leaves_the_first_one_untouched(exported, tmp_path):
@@ -215,41 +223,48 @@ def test_publishing_again_adds_a_version_and_leaves_the_first_one_untouched(expo
     assert json.loads((tmp_path / "models" / "gan" / "results.json").read_text()) == results
 
 
-def test_the_card_tells_command_metrics_signatures_and_limits(exported, tmp_path, monkeypatch):
-    published = {"some_metric": Published(0.5, "Someone 1999")}
-    monkeypatch.setitem(RECIPES, "gan", dataclasses.replace(RECIPES["gan"], published=published))
-    changed = {
-        "dataset": "digits",
-        "comparable": False,
-        "config": {"epochs": 2, "precision": "other"},
-        "deterministic": True,
-    }
-    publish(finished_run(tmp_path / "run", exported["gan"][1], **changed), tmp_path / "models")
-    text = (tmp_path / "models" / "gan" / "README.md").read_text()
-    assert (
-        "$ tfgen run gan --preset quick --dataset digits --seed 3 --epochs 2 --precision other --deterministic\n"
-        in text
-    )
+def test_the_height_and_width_of_images_stay_in_the_metadata_and_the_card_says_them(exported, tmp_path):
+    run = finished_run(tmp_path / "run", exported["gan"][1])
+    metadata = run / "saved_model" / "assets.extra" / "tfgen.json"
+    metadata.write_text('{"image_shape": [16, 49]}')
+    wide = json.loads((publish(run, tmp_path / "models") / "assets.extra" / "tfgen.json").read_text())
+    assert wide["image_shape"] == [16, 49]
+    assert "images of 16x49 pixels" in (tmp_path / "models" / "gan" / "README.md").read_text()
+    # A run of a version that did not export them.
+    metadata.unlink()
+    old = json.loads((publish(run, tmp_path / "models") / "assets.extra" / "tfgen.json").read_text())
+    assert old == {key: value for key, value in wide.items() if key != "image_shape"}
+    assert "images of 28x28 pixels" in (tmp_path / "models" / "gan" / "README.md").read_text()
+
+
+def card_of(published, **changed):
+    """Returns the card of the published GAN as it would be had its run had other results."""
+    assets = published / "gan" / "1" / "assets.extra"
+    description, results = (json.loads((assets / name).read_text()) for name in ("tfgen.json", "results.json"))
+    told = {key: value for key, value in changed.items() if key in description}
+    return card.model_card(description | told, results | changed, 1)
+
+
+def test_the_card_tells_command_metrics_signatures_and_limits(published, monkeypatch):
+    paper = {"some_metric": Published(0.5, "Someone 1999")}
+    monkeypatch.setitem(RECIPES, "gan", dataclasses.replace(RECIPES["gan"], published=paper))
+    config = {"epochs": 2, "precision": "other"}
+    text = card_of(published, dataset="digits", comparable=False, config=config, deterministic=True)
+    options = "--preset quick --dataset digits --seed 3 --epochs 2 --set precision=other --deterministic"
+    assert f"```console\n$ tfgen run gan {options}\n```" in text
     assert "| `some_metric` | share | test, 10,000 | not comparable | 0.25 |" in text
     assert "`seed` int64 (batch): " in text and "`image` float32 (batch, 784) in [0, 1]: pixels" in text
     assert "not comparable to published ones" in text
-    text = card.model_card(
-        json.loads((tmp_path / "models" / "gan" / "1" / "assets.extra" / "tfgen.json").read_text())
-        | {"comparable": True},
-        json.loads((tmp_path / "run" / "results.json").read_text()) | {"comparable": True},
-        1,
-    )
+    assert "It has seen digits alone, centred images of 28x28 pixels" in text
+    text = card_of(published)
     assert "| `some_metric` | share | test, 10,000 | 0.5 (Someone 1999) | 0.25 |" in text
     assert "not comparable" not in text and "averaged" not in text
 
 
-def test_the_card_says_that_the_averaged_weights_are_the_exported_ones(exported, tmp_path):
-    run = finished_run(tmp_path / "run", exported["gan"][1])
-    results = json.loads((run / "results.json").read_text())
-    results["metrics"]["some_metric__averaged_weights"] = results["metrics"]["some_metric"]
-    (run / "results.json").write_text(json.dumps(results))
-    publish(run, tmp_path / "models")
-    assert "The model is that of `__averaged_weights`" in (tmp_path / "models" / "gan" / "README.md").read_text()
+def test_the_card_says_that_the_averaged_weights_are_the_exported_ones(published):
+    metric = {"value": 0.25, "unit": "share", "split": "test", "n": 10_000}
+    text = card_of(published, metrics={"some_metric": metric, "some_metric__averaged_weights": metric})
+    assert "The model is that of `__averaged_weights`" in text
 
 
 @pytest.mark.parametrize("model", sorted(path.parent for path in STORE.glob("*/results.json")), ids=lambda m: m.name)
@@ -301,7 +316,7 @@ def test_warm_up_records_are_two_batches_a_signature_that_the_model_answers(publ
     ],
 )
 def test_a_model_whose_answers_are_wrong_is_not_published(function, words, tmp_path):
-    export(dict.fromkeys(("serving_default", "decode"), (function, [Z])), tmp_path / "saved_model")
+    export(dict.fromkeys(("serving_default", "decode"), (function, [Z])), tmp_path / "saved_model", (1, 2))
     run = finished_run(tmp_path / "run", tmp_path / "saved_model")
     with pytest.raises(InputError, match=words):
         publish(run, tmp_path / "models")
@@ -319,11 +334,52 @@ def test_an_export_that_cannot_be_served_is_not_published(tmp_path):
 
 
 def test_a_run_that_is_being_written_is_not_published(exported, tmp_path):
-    from tfgen.files import locked
-
     run = finished_run(tmp_path / "run", exported["gan"][1])
-    with locked(run), pytest.raises(InputError, match="a run is writing to"):
+    with (
+        locked(lock_of(run)),
+        pytest.raises(InputError, match=f"a run is writing to {run}; wait until it has finished"),
+    ):
         publish(run, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_run_is_not_written_while_it_is_published(exported, tmp_path, monkeypatch):
+    run = finished_run(tmp_path / "run", exported["gan"][1])
+
+    def trying_to_write(*args):
+        with locked(lock_of(run), wait=False):
+            pytest.fail("a run could start")
+
+    monkeypatch.setattr(publication, "_add_assets", trying_to_write)
+    with pytest.raises(BlockingIOError, match="is locked by another process"):
+        publish(run, tmp_path / "models")
+    with locked(lock_of(run), wait=False):
+        assert not list((tmp_path / "models" / "gan").iterdir())
+
+
+def test_publishers_at_once_all_succeed(exported, tmp_path, monkeypatch):
+    run, to = finished_run(tmp_path / "run", exported["gan"][1]), tmp_path / "models"
+    rename, barrier, threads = publication._rename_to_next, threading.Barrier(3), set()
+
+    def all_at_once(*args):
+        threads.add(threading.get_ident())
+        barrier.wait(timeout=120)
+        return rename(*args)
+
+    monkeypatch.setattr(publication, "_rename_to_next", all_at_once)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        versions = list(pool.map(lambda _: publish(run, to), range(3)))
+    assert len(threads) == 3
+    assert {version.name for version in versions} == {"1", "2", "3"} and config.models(to) == {"gan": [1, 2, 3]}
+    assert tree(versions[0]) == tree(versions[1]) == tree(versions[2])
+    assert "Version 3;" in (to / "gan" / "README.md").read_text()
+
+
+def test_lock_files_are_no_models_and_no_versions(published):
+    assert (published / ".lock").is_file() and (published / "gan" / ".lock").is_file()
+    assert config.versions(published / "gan") == [1, 2]
+    assert config.models(published) == {"feature-classifier": [1], "gan": [1, 2], "vae": [1]}
+    assert "lock" not in (published / "models.config").read_text()
 
 
 # Forks a publisher for each request: killed at one of its calls to the file system, or several at once.
@@ -362,6 +418,7 @@ print(json.dumps({"alone": codes, "killed": killed, "together": together, "total
 """
 
 
+@pytest.mark.slow
 def test_killed_publishers_leave_no_part_of_a_version_and_those_at_once_all_succeed(exported, tmp_path):
     run, to = finished_run(tmp_path / "run", exported["gan"][1]), tmp_path / "models"
     fractions = [0.02, *np.linspace(0.1, 0.9, 9), 0.95, 0.99]
@@ -369,7 +426,7 @@ def test_killed_publishers_leave_no_part_of_a_version_and_those_at_once_all_succ
         [sys.executable, "-c", PUBLISHERS, str(run), str(to), json.dumps(fractions), "3"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert process.returncode == 0, process.stderr
     codes = json.loads(process.stdout.splitlines()[-1])
@@ -407,40 +464,29 @@ def test_the_configuration_files_are_what_the_server_s_own_definitions_take(publ
     assert sizes == sorted(sizes) and re.search(rf"max_batch_size {{ value: {sizes[-1]} }}", config.batching_config(2))
 
 
-IN_SAVED_MODEL_CLI = """
-import json, sys
-from absl import flags
-from tensorflow.python.tools import saved_model_cli
-for arguments in json.loads(sys.argv[1]):
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS(["saved_model_cli", *arguments], known_only=True)
-    saved_model_cli.create_parser().parse_args(arguments).func()
-"""
+def test_saved_model_cli_shows_and_runs_every_signature(exported, tmp_path, capsys):
+    from absl import flags
+    from tensorflow.python.tools import saved_model_cli
 
-
-def test_saved_model_cli_shows_and_runs_every_signature(exported, tmp_path):
     commands, expected = [], {}
-    for name in ("vae", "gan", "feature-classifier"):
-        functions, directory = exported[name]
+    for model in ("vae", "gan", "feature-classifier"):
+        functions, directory = exported[model]
         commands.append(["show", "--dir", str(directory), "--all"])
-        for signature_name, signature in signatures(meta_graph(directory)).items():
+        for name, signature in signatures(meta_graph(directory)).items():
             ((key, value),) = warmup.example_inputs(signature, 2).items()
-            place = tmp_path / f"{name}-{signature_name}"
+            place = tmp_path / f"{model}-{name}"
             np.save(f"{place}.npy", value)
-            where = ["--dir", str(directory), "--tag_set", "serve", "--signature_def", signature_name]
+            where = ["--dir", str(directory), "--tag_set", "serve", "--signature_def", name]
             commands.append(["run", *where, "--inputs", f"{key}={place}.npy", "--outdir", str(place), "--overwrite"])
-            for output, array in functions[signature_name][0](tf.constant(value)).items():
+            for output, array in functions[name][0](tf.constant(value)).items():
                 expected[f"{place}/{output}.npy"] = array
-    process = subprocess.run(
-        [sys.executable, "-c", IN_SAVED_MODEL_CLI, json.dumps(commands)],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert process.returncode == 0, process.stderr
+    for arguments in commands:
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS(["saved_model_cli", *arguments], known_only=True)
+        saved_model_cli.create_parser().parse_args(arguments).func()
+    printed = capsys.readouterr().out
     for name in ("generate_from_z", "discriminate", "classify", "reconstruct"):
-        assert f"signature_def['{name}']:" in process.stdout
+        assert f"signature_def['{name}']:" in printed
     assert set(map(str, tmp_path.glob("*/*.npy"))) == set(expected)
     for path, array in expected.items():
         np.testing.assert_allclose(np.load(path), array, rtol=1e-4, atol=1e-5, err_msg=path)
@@ -471,7 +517,7 @@ def test_what_cannot_be_published_is_told_before_anything_is_written(exported, t
         (without, "models", "no saved_model/saved_model.pb; run gan anew"),
         (other, "models", "of 'rbm' in preset 'quick', which this version does not have"),
         (old, "models", "lacks 'config'"),
-        (good, "file", "file is a file; name another --to"),
+        (good, "file", "--to: '.*file' cannot be made: .*file is a file; name another"),
     ):
         with pytest.raises(InputError, match=words):
             publication.check_publish(run, tmp_path / to)
