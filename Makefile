@@ -9,13 +9,14 @@ INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help replicate test test-all lint docs clean
+.PHONY: help replicate test test-all benchmark lint docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make replicate   train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
 	@echo "make test        run the tests but the slow ones (ARGS=tests/models, say, for some)"
 	@echo "make test-all    run all tests: the resume of every recipe and the like too"
+	@echo "make benchmark   speed beside plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
 	@echo "make docs        take pictures and results from runs/, after make replicate, and write what documents take from them"
 	@echo "make lint        check the style"
 	@echo "make clean       remove .venv, caches and build products; runs/ stays"
@@ -38,6 +39,9 @@ $(RUNTIME)/fetched: $(INSTALLED)
 		&& touch $@ || echo "TensorFlow 2.20.0 cannot be had here: what needs its library is not tested"
 	@rm -f $(RUNTIME)/*.whl
 
+benchmark: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(ARGS)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,7 +58,7 @@ docs: $(INSTALLED)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
-	find tfgen tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find tfgen tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found. Install one, or name it: make PYTHON=/path/to/python3"; exit 2; }

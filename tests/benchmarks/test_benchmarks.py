@@ -1,6 +1,10 @@
 """The benchmark: every peer does the same mathematics, and what is reported is what was measured."""
 
+import contextlib
+import dataclasses
 import json
+import os
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -10,12 +14,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import Killed, contents
 
-from tfgen.benchmark import numpy_peers, ours, plain_keras, report, tensorflow1, training
-from tfgen.benchmark.evaluation_workers import Evaluation
-from tfgen.benchmark.families import FAMILIES, sized
-from tfgen.benchmark.run import run
-from tfgen.benchmark.worker import Worker
+from benchmarks import __main__ as command
+from benchmarks import numpy_peers, ours, plain_keras, report, tensorflow1, training
+from benchmarks.data import Images
+from benchmarks.evaluation_workers import Evaluation
+from benchmarks.families import FAMILIES, sized
+from benchmarks.keras_inference import _tensor_names
+from benchmarks.models import network
+from benchmarks.run import SECTIONS
+from benchmarks.worker import Worker
+from tfgen.data import Dataset, Split
 from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.errors import InputError, RunError
 from tfgen.evaluation.importance import importance_sampled_nll
@@ -24,7 +34,11 @@ from tfgen.export import export
 from tfgen.losses import discriminator_loss, non_saturating_generator_loss, squared_error
 from tfgen.models import autoencoder
 from tfgen.models.gan import GAN
+from tfgen.recipes import MODULES, RECIPES
+from tfgen.training.checkpoint import optimizers_of
+from tfgen.training.run import Run
 
+NO_TORCH = "NOT TESTED: PyTorch is not installed: pip install 'tfgen[benchmark]'"
 LECTURE = ("gan", "vae", "autoencoder")
 MADE = {
     "environment": {"processor": "a processor", "cpus": 2, "tensorflow": "2.21.0", "keras": "3.15.1", "torch": None},
@@ -62,8 +76,8 @@ def networks_of(model):
 
 
 def torch_loss_functions(path, name, networks, num_images=200):
-    torch = pytest.importorskip("torch")
-    from tfgen.benchmark import pytorch
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    from benchmarks import pytorch
 
     trainer = pytorch.Trainer(path, name, num_images=num_images)
     for key, arrays in networks.items():
@@ -106,8 +120,7 @@ def weights_of(peer, trainer, names):
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_s_losses_on_the_same_weights_batch_and_noise_are_ours(peer, name, image_file, images):
     keras.utils.set_random_seed(0)
-    family = sized(name, num_images=200)
-    model = ours.recipe(family, (255 * images).astype(np.uint8))[0]()
+    model = network(sized(name))
     x, noise = images[:50], None
     if name == "gan":
         noise = given = np.random.default_rng(1).uniform(-1, 1, (50, 100)).astype(np.float32)
@@ -127,8 +140,7 @@ def test_a_peer_s_adam_takes_keras_s_steps(peer, image_file, images):
     keras.utils.set_random_seed(0)
     pixels = images[:128]
     np.save(image_file, (255 * pixels).astype(np.uint8))
-    family = sized("autoencoder", num_images=128)
-    model = ours.recipe(family, (255 * pixels).astype(np.uint8))[0]()
+    model = network(sized("autoencoder"))
     start = networks_of(model)
     trainer, evaluate = PEERS[peer](image_file, "autoencoder", start, 128)
     trainer.train(3)
@@ -146,7 +158,7 @@ def test_a_peer_s_adam_takes_keras_s_steps(peer, image_file, images):
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_trains(peer, name, image_file, images):
     keras.utils.set_random_seed(0)
-    model = ours.recipe(sized(name, num_images=200), (255 * images).astype(np.uint8))[0]()
+    model = network(sized(name))
     trainer, evaluate = PEERS[peer](image_file, name, networks_of(model))
     noise = None
     if name != "autoencoder":
@@ -161,8 +173,8 @@ def test_a_peer_trains(peer, name, image_file, images):
 
 @pytest.mark.parametrize("options", [{"fused": True}, {"data_loader": True}])
 def test_the_other_ways_to_train_with_pytorch_train_as_well(options, image_file):
-    pytest.importorskip("torch")
-    from tfgen.benchmark import pytorch
+    pytest.importorskip("torch", reason=NO_TORCH)
+    from benchmarks import pytorch
 
     trainer = pytorch.Trainer(image_file, "autoencoder", **options)
     x = trainer._epoch().__next__()
@@ -171,6 +183,52 @@ def test_the_other_ways_to_train_with_pytorch_train_as_well(options, image_file)
     before = loss(trainer.networks, x, None).item()
     trainer.train(20)
     assert loss(trainer.networks, x, None).item() < 0.9 * before
+
+
+@pytest.mark.parametrize(
+    "name, precision",
+    [*((name, "float32") for name in LECTURE), ("gan", "mixed_bfloat16"), ("autoencoder", "mixed_bfloat16")],
+)
+def test_what_is_timed_is_what_the_recipe_trains(name, precision, images, tmp_path, monkeypatch):
+    """The model and the batches that the recipe's own experiment gives to `fit`."""
+    family, pixels, given = sized(name), (255 * images).astype(np.uint8), []
+    if name != "vae":  # Which has no choice.
+        family = dataclasses.replace(family, config=family.config.replace(precision=precision))
+
+    def fit(self, model, batches, *arguments, **options):
+        given.extend((model, batches, self.steps_per_epoch(batches)))
+        raise Killed
+
+    split = Split(pixels, np.zeros(len(pixels), np.int64))
+    data = Dataset("mnist", split, split, split, comparable=False)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Run, "fit", fit)
+        patch.setattr("tfgen.training.samples.ReferenceClassifier", lambda directory: None)
+        MODULES[family.recipe].experiment(Run(RECIPES[family.recipe], family.config, data, tmp_path, "quick"))
+
+    model, batches, steps_per_epoch = ours.recipe(family, pixels)
+    theirs, their_batches, their_steps_per_epoch = given
+    assert steps_per_epoch == their_steps_per_epoch
+    assert vars(batches) == {**vars(their_batches), "images": batches.images}
+    assert batches.images is pixels and their_batches.images is pixels
+    # Keras numbers the names.
+    configs, their_configs = (
+        [{**optimizer.get_config(), "name": None} for optimizer in optimizers_of(each)] for each in (model, theirs)
+    )
+    assert configs == their_configs
+    for attribute in ("jit_compile", "steps_per_execution", "loss"):
+        assert getattr(model, attribute) == getattr(theirs, attribute)
+    assert model.jit_compile is (precision == "float32")
+    for a, b in zip(model.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    # With the same weights, other activations, another likelihood or other products would be other losses.
+    x, noise = images[:50], stateless_seed(0, Draw.LATENT, 7)
+    if name == "gan":
+        noise = model.sample_noise((50, 100), noise)
+        np.testing.assert_array_equal(noise, theirs.sample_noise((50, 100), stateless_seed(0, Draw.LATENT, 7)))
+    assert [float(loss) for loss in keras_losses(model, x, noise)] == [
+        float(loss) for loss in keras_losses(theirs, x, noise)
+    ]
 
 
 @pytest.mark.parametrize("module", [ours, plain_keras])
@@ -190,6 +248,7 @@ def test_keras_trains_the_recipe_s_model_whole_epochs_at_a_time(module, image_fi
 def test_the_parts_of_a_step_are_measured_apart(image_file, monkeypatch):
     """By a stopwatch that tells what each part does: how many steps it takes and whether they move the weights."""
     trainer = ours.Trainer(image_file, "autoencoder", num_images=200)
+    trainer.model.jit_compile = False  # XLA would compile three programs.
     shown, done = iter((9.0, 1.0, 3.0, 2.5)), []
 
     def state():
@@ -268,7 +327,7 @@ class Trainer:
 @pytest.fixture
 def fakes(tmp_path, monkeypatch):
     (tmp_path / "fake_variant.py").write_text(FAKE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.syspath_prepend(tmp_path)
     fake = "fake_variant:Trainer"
     return {
         "tfgen": (fake, {"milliseconds": 10}),
@@ -305,6 +364,12 @@ def test_a_process_times_what_it_is_asked_and_nothing_else(fakes, tmp_path):
         assert sum(taken) <= time.perf_counter() - started
 
 
+def test_a_dot_stands_for_the_package_of_benchmarks():
+    with Worker(".numpy_peers:Products", layers=[(3, 2, "relu")]) as worker:
+        seconds, taken = worker.call("run", batch=4, calls=5)
+    assert len(seconds) == 5 and 0 < sum(seconds) <= taken
+
+
 def test_the_summary_is_taken_round_by_round():
     """Rates that double in the middle leave ratios as they are; medians of the rates would not."""
     assert training.summary([10, 20, 40], [5, 20, 10]) == {"median": 2, "min": 1, "max": 4}
@@ -329,36 +394,45 @@ def test_a_process_that_dies_is_reported(fakes):
 
 
 def test_a_run_writes_what_it_measured(fakes, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+
+    def in_this_process(subject, **arguments):
+        assert subject == ".data:Images"
+        return contextlib.nullcontext(Images(**arguments))
+
+    monkeypatch.setattr("benchmarks.run.Worker", in_this_process)
     monkeypatch.setattr(training, "VARIANTS", fakes)
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "empty"))
-    results = run(["training"], ["gan"], 2, 0.05, False, False, None, tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "benchmark.json").read_text()) == results
+    asked = ["training", "--families", "gan", "--rounds", "2", "--seconds", "0.05"]
+    directories = ["--data-dir", str(tmp_path / "empty"), "--output-dir", str(tmp_path / "out")]
+    assert command.main([*asked, *directories]) == 0
+    printed = capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert list(results["training"]) == ["gan"] and (results["rounds"], results["seconds"]) == (2, 0.05)
     assert results["data"] == "random" and "tensorflow" in results["environment"]
     tables = (tmp_path / "out" / "benchmark.md").read_text()
     assert tables == report.tables(results) + "\n"
     ratio = results["training"]["gan"]["ratios"]["tfgen"]["keras"]["median"]
     assert f"{ratio:.2f} (" in tables and "compute 1.00" in tables and "% of the rate of the matrix products" in tables
     assert (tmp_path / "out" / "benchmark.png").read_bytes().startswith(b"\x89PNG")
-    assert "training images: random" in capsys.readouterr().out
+    assert "training images: random" in printed and tables in printed
 
 
 def test_the_c_library_answers_as_the_model_does(tmp_path):
-    model = autoencoder.stacked_autoencoder()
-    export(autoencoder.endpoints(model), tmp_path / "model")
-    from tfgen.benchmark.keras_inference import _tensor_names
-
+    model = autoencoder.stacked_autoencoder(784, (30, 15, 30))
+    export(autoencoder.endpoints(model), tmp_path / "model", (28, 28))
     names = _tensor_names(tmp_path / "model")["reconstruct"]
     x = np.random.default_rng(0).random((3, 784), np.float32)
     np.save(tmp_path / "x.npy", x)
     program = textwrap.dedent(f"""
         import sys
         import numpy as np
-        from tfgen.benchmark.c_library import Inference
+        from benchmarks.c_library import Inference
         inference = Inference({str(tmp_path / "model")!r}, {names!r}, 784)
         np.save({str(tmp_path / "y.npy")!r}, inference.answer(np.load({str(tmp_path / "x.npy")!r})))
         assert len(inference.run(2, 5)) == 5 and "tensorflow" not in sys.modules
     """)
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-5)
     assert np.ptp(np.load(tmp_path / "y.npy")) > 0.1
 
@@ -400,3 +474,93 @@ def test_the_tables_of_answers_and_evaluations_hold_what_was_measured():
     assert "a processor, 2 cores; tensorflow 2.21.0" in tables and "9 rounds; load before: 0.2" in tables
     assert "| parzen | tfgen | 10 | 7 | 2.0 | 5.0 | 3 | 10.0 |" in tables
     assert "`tfgen sample --num 60`: 4.0 s in all." in tables
+
+
+def call(line):
+    try:
+        return command.main(shlex.split(line))
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """What the command has asked to be measured; nothing is."""
+    calls = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    (tmp_path / "file").write_text("not a directory")
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(command, "run", lambda *arguments: calls.append(arguments) or MADE)
+    return calls
+
+
+# From a request that cannot be met to what the answer must hold.
+BAD_REQUESTS = {
+    "speed": ["'speed'", "training", "scaling", "inference", "evaluation"],
+    "training speed": ["'speed'", "training", "scaling", "inference", "evaluation"],
+    "--families rbm": ["'rbm'", "gan", "vae", "autoencoder-1200"],
+    "--families": ["--families", "--help"],
+    "--rounds 0": ["--rounds", "at least 1", "0"],
+    "--rounds many": ["--rounds", "int", "'many'"],
+    "--seconds 0": ["--seconds", "greater than 0", "0.0"],
+    "--seconds nan": ["--seconds", "greater than 0", "nan"],
+    "--seconds inf": ["--seconds", "greater than 0", "inf"],
+    "--output-dir file": ["'file'", "name another"],
+    "--output-dir=": ["--output-dir", "empty", "name a directory"],
+    "--data-dir missing": ["'missing'", "not a directory"],
+    "--quic": ["--quic", "--help"],
+}
+
+
+@pytest.mark.parametrize("line", BAD_REQUESTS)
+def test_a_request_that_cannot_be_met_gets_one_line_and_code_2_and_writes_nothing(asked, tmp_path, capsys, line):
+    before = contents(tmp_path)
+    code = call(line)
+    printed = capsys.readouterr()
+    assert printed.err.startswith("benchmarks: ") and printed.err.endswith("\n") and printed.err.count("\n") == 1
+    assert all(word in printed.err for word in BAD_REQUESTS[line])
+    assert (code, printed.out, asked) == (2, "", [])
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "line, request_",
+    [
+        ("", (SECTIONS, list(FAMILIES), 9, 0.5, False, False, None, "benchmark")),
+        (
+            "scaling inference --families gan vae --rounds 3 --seconds 2 --full --quick --data-dir data --output-dir x",
+            (["scaling", "inference"], ["gan", "vae"], 3, 2.0, True, True, "data", "x"),
+        ),
+    ],
+)
+def test_what_is_asked_for_is_measured_and_shown(asked, capsys, line, request_):
+    assert call(line) == 0
+    assert asked == [request_]
+    assert capsys.readouterr().out == f"\n{report.tables(MADE)}\n\nresults, tables and picture: {request_[-1]}\n"
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (InputError("the reason"), 2, "the reason"),
+        (RunError("the cause"), 1, "the cause"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_fails_while_measuring_is_told_in_one_line(asked, monkeypatch, capsys, error, code, words):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(command, "run", fail)
+    assert call("training") == code
+    assert capsys.readouterr().err.strip() == f"benchmarks: {words}"
+
+
+def test_prepared_images_that_cannot_be_read_are_told(tmp_path):
+    info = tmp_path / "corrupt" / "mnist" / "3.0.1" / "dataset_info.json"
+    info.parent.mkdir(parents=True)
+    info.write_text("garbage")
+    with pytest.raises(InputError, match=r"mnist.*corrupt.*cannot be read"):
+        Images(str(tmp_path / "corrupt"), tmp_path / "images.npy")
+    assert not (tmp_path / "images.npy").exists()

@@ -1,6 +1,6 @@
 """The evaluations at the size that papers ask for, each in a process of its own, beside their definitions in NumPy."""
 
-from tfgen.benchmark.worker import Worker
+from benchmarks.worker import Worker
 
 PARZEN, SAMPLES = 10_000, 5_000
 

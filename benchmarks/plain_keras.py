@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from tfgen.benchmark import ours
-from tfgen.benchmark.families import load_images, sized
+from benchmarks.families import load_images, sized
+from benchmarks.models import network
+from tfgen.losses import squared_error
 
 
 class Trainer:
@@ -17,11 +18,10 @@ class Trainer:
     def __init__(self, images, family, **size):
         self.family = sized(family, **size)
         images = load_images(images, self.family)
-        build, _, _ = ours.recipe(self.family, images)
-        self.model = build()
+        self.model = network(self.family)
         self.model.compile(
             *[keras.optimizers.Adam(1e-3) for _ in range(2 if self.family.model == "gan" else 1)],
-            **({} if self.model.loss is None else {"loss": self.model.loss}),
+            **({"loss": squared_error} if self.family.model == "autoencoder" else {}),
         )
         pixels = images.astype("float32") / 255
         data = (pixels, pixels) if self.family.model == "autoencoder" else pixels

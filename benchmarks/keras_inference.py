@@ -5,9 +5,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.families import FAMILIES
+from benchmarks.models import network
 from tfgen.export import export
 from tfgen.models import autoencoder
-from tfgen.models.gan import GAN
+from tfgen.recipe import MNIST_SHAPE
 
 
 class Inference:
@@ -19,10 +21,10 @@ class Inference:
     """
 
     def __init__(self, model, directory):
-        gan = GAN() if model == "gan" else None
-        self.network = gan.generator if gan else autoencoder.stacked_autoencoder()
-        endpoints = gan.endpoints() if gan else autoencoder.endpoints(self.network)
-        export(endpoints, directory)
+        whole = network(FAMILIES[model])
+        self.network = whole.generator if model == "gan" else whole
+        endpoints = whole.endpoints() if model == "gan" else autoencoder.endpoints(whole)
+        export(endpoints, directory, MNIST_SHAPE)
         self.compiled = tf.function(lambda x: self.network(x, training=False), reduce_retracing=True)
         self.description = {
             "signatures": _tensor_names(directory),

@@ -1,45 +1,58 @@
 """What `tfgen run` trains: its model, its compilation, its stream of batches, in Keras's `fit`."""
 
-import contextlib
 import dataclasses
-import pathlib
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen import datasets
-from tfgen.benchmark.families import load_images, sized
-from tfgen.experiment import EXPERIMENTS, Run
+from benchmarks.families import load_images, sized
+from benchmarks.models import network
+from tfgen.data import Dataset, Split
+from tfgen.data.batches import Batches, pairs
+from tfgen.losses import squared_error
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
-
-
-class _Taken(Exception):
-    """Ends a recipe's function where it would train, which is all that is wanted of it."""
-
-
-class _Recipe(Run):
-    """A run that keeps what it was to fit and goes no further."""
-
-    def fit(self, build, batches, batch_size, *arguments, **options):
-        self.taken = build, batches(0), self.steps_per_epoch(batch_size)
-        raise _Taken
-
-    def needed(self, name, load):
-        """Reads no other run: nothing is evaluated."""
+from tfgen.training.gan import adam_optimizers
+from tfgen.training.run import Run
 
 
 def recipe(family, images):
-    """Returns `(build, batches, steps_per_epoch)` as the family's recipe passes them to `Run.fit`."""
-    none = datasets.Split(np.zeros((0, datasets.PIXELS), np.uint8), np.zeros(0, np.int64))
-    data = datasets.Dataset("mnist", datasets.Split(images, np.zeros(len(images), np.int64)), none, none, False)
-    request = {"seed": 0, "deterministic": False}
-    run = _Recipe(pathlib.Path(), RECIPES[family.recipe], family.config, data, request, tensorboard=False)
-    with contextlib.suppress(_Taken):
-        EXPERIMENTS[family.recipe](run)
-    return run.taken
+    """Returns what the family's recipe gives to `Run.fit`, and an epoch's length.
+
+    A test holds this and the recipe's file together.
+
+    Args:
+        family: a `Family`.
+        images: `(n, 784)` uint8, the training set.
+
+    Returns:
+        `(model, batches, steps_per_epoch)`.
+    """
+    config = family.config
+    train, none = (Split(part, np.zeros(len(part), np.int64)) for part in (images, images[:0]))
+    data = Dataset("mnist", train, none, none, comparable=False)
+    run = Run(RECIPES[family.recipe], config, data, directory=None, preset=None)  # It writes nothing.
+    run.set_random_seed()
+    model = network(family)
+    if family.model == "gan":
+        batches = Batches(images, config.batch_size * config.discriminator_steps, run.seed)
+        model.compile(
+            *adam_optimizers(run, batches, use_ema=True, ema_momentum=config.ema_momentum),
+            **run.compile_options(batches, config.precision),
+        )
+    elif family.model == "vae":
+        batches = Batches(images, config.batch_size, run.seed, binarized=True)
+        model.compile(run.decaying_adam(config.learning_rate, batches), **run.compile_options(batches))
+    else:
+        batches = Batches(images, config.batch_size, run.seed, transform=pairs)
+        model.compile(
+            run.decaying_adam(config.learning_rate, batches),
+            loss=squared_error,
+            **run.compile_options(batches, config.precision),
+        )
+    return model, batches, run.steps_per_epoch(batches)
 
 
 class Trainer:
@@ -54,10 +67,9 @@ class Trainer:
     def __init__(self, images, family, precision="float32", **size):
         self.family = sized(family, **size)
         if precision != "float32":
-            config = dataclasses.replace(self.family.config, precision=precision)
-            self.family = dataclasses.replace(self.family, config=config)
-        build, self.batches, self.steps_per_epoch = recipe(self.family, load_images(images, self.family))
-        self.model = build()
+            self.family = dataclasses.replace(self.family, config=self.family.config.replace(precision=precision))
+        self.model, batches, self.steps_per_epoch = recipe(self.family, load_images(images, self.family))
+        self.batches = batches.stream()
         self.description = {
             "unit": self.steps_per_epoch,
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),

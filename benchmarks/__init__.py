@@ -1,4 +1,4 @@
-"""`tfgen benchmark`: how fast the lecture's models train, answer and are evaluated, beside what one would use instead.
+"""How fast the lecture's models train, answer and are evaluated, beside what one would use instead: `make benchmark`.
 
 Every variant lives in a process of its own, which sleeps between two requests, so that no framework's waiting threads,
 memory or start-up are another one's. A round asks every variant once, one after the other, for about as many seconds of

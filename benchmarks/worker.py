@@ -34,12 +34,13 @@ class Worker:
         self.subject = subject
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tfgen.benchmark.worker", subject],
+            [sys.executable, "-m", "benchmarks.worker", subject],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
             text=True,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
+            # It finds the modules that this process does.
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
             self.description, _ = self.call("describe", **arguments)
@@ -91,7 +92,7 @@ def main(subject):
         try:
             started = time.perf_counter()
             if method == "describe":
-                target = getattr(importlib.import_module(module, "tfgen.benchmark"), name)(**arguments)
+                target = getattr(importlib.import_module(module, "benchmarks"), name)(**arguments)
                 result = target.description
             else:
                 result = getattr(target, method)(**arguments)

@@ -6,11 +6,12 @@ import pathlib
 import statistics
 import tempfile
 
+from benchmarks import evaluation, inference, report, training
+from benchmarks.worker import Worker
 from tfgen import figures
-from tfgen.benchmark import evaluation, inference, report, training
-from tfgen.benchmark.worker import Worker
 from tfgen.files import write_atomically
 
+SECTIONS = ("training", "scaling", "inference", "evaluation")
 SAMPLED = 60_000
 BUSY = 0.5  # Load average of the last minute.
 QUICK = {"rounds": 1, "seconds": 0.05}
@@ -20,13 +21,13 @@ def run(sections, families, rounds, seconds, full, quick, data_dir, output_dir):
     """Returns the contents of `benchmark.json`.
 
     Args:
-        sections: of `checks.BENCHMARKS`.
+        sections: of `SECTIONS`.
         families: keys of `FAMILIES`.
         rounds: how often each variant is measured.
         seconds: how long about each time.
         full: whether the importance-sampled likelihood is computed of all 10,000 test images, not of 500.
         quick: whether everything is as small as it can be, whatever `rounds` and `seconds`: to see that it works.
-        data_dir: see `datasets.load`.
+        data_dir: see `tfgen.data.load`.
         output_dir: where the files are written.
     """
     if quick:

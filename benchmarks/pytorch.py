@@ -7,7 +7,7 @@ import PIL.Image
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from tfgen.benchmark.families import load_images, sized
+from benchmarks.families import load_images, sized
 
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "linear": torch.nn.Identity}
 

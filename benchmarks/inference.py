@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 
-from tfgen.benchmark.families import FAMILIES
-from tfgen.benchmark.training import has_torch, summary
-from tfgen.benchmark.worker import Worker
+from benchmarks.families import FAMILIES
+from benchmarks.training import has_torch, summary
+from benchmarks.worker import Worker
 from tfgen.errors import RunError
 
 BATCHES = (1, 256)

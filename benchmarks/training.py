@@ -4,8 +4,8 @@ import contextlib
 import importlib.util
 import statistics
 
-from tfgen.benchmark.families import FAMILIES, sized
-from tfgen.benchmark.worker import Worker
+from benchmarks.families import FAMILIES, sized
+from benchmarks.worker import Worker
 
 # Variant -> the class that trains it, and its options. The first is what the others are compared with.
 VARIANTS = {

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
+from tfgen.recipe import MNIST_SHAPE
 from tfgen.recipes import RECIPES
 
-PIXELS = 784
+PIXELS = math.prod(MNIST_SHAPE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,11 +116,9 @@ FAMILIES = {
     "gan": Family("gan", _GAN),
     "vae": Family("vae", _VAE),
     "autoencoder": Family("stacked-autoencoder", _AUTOENCODER),
-    "gan-1200": Family(
-        "gan", dataclasses.replace(_GAN, generator_units=(1200,), discriminator_units=(1200,)), num_images=12_800
-    ),
+    "gan-1200": Family("gan", _GAN.replace(generator_units=(1200,), discriminator_units=(1200,)), num_images=12_800),
     "autoencoder-1200": Family(
-        "stacked-autoencoder", dataclasses.replace(_AUTOENCODER, hidden_units=(1200, 1200, 1200)), num_images=12_800
+        "stacked-autoencoder", _AUTOENCODER.replace(hidden_units=(1200, 1200, 1200)), num_images=12_800
     ),
 }
 
@@ -129,9 +128,9 @@ def sized(name, batch_size=None, units=None, num_images=None):
     family = FAMILIES[name]
     config = family.config
     if batch_size is not None:
-        config = dataclasses.replace(config, batch_size=batch_size)
+        config = config.replace(batch_size=batch_size)
     if units is not None:
-        config = dataclasses.replace(config, generator_units=(units,), discriminator_units=(units,))
+        config = config.replace(generator_units=(units,), discriminator_units=(units,))
     return dataclasses.replace(family, config=config, num_images=num_images or family.num_images)
 
 

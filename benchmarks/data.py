@@ -7,23 +7,24 @@ import platform
 
 import numpy as np
 
-from tfgen import datasets
-from tfgen.benchmark.families import PIXELS
-from tfgen.experiment import environment
+from benchmarks.families import PIXELS
+from tfgen import data
+from tfgen.data import tfds
+from tfgen.runner.environment import environment
 
 
 class Images:
     """Writes MNIST's training images to a file, or where MNIST is not prepared random pixels: no speed depends on them.
 
     Args:
-        data_dir: see `datasets.load`.
+        data_dir: see `tfgen.data.load`.
         path: of the `.npy` file.
     """
 
     def __init__(self, data_dir, path):
-        prepared = {name: is_prepared for name, _, is_prepared in datasets.status(data_dir)}["mnist"]
+        prepared = {name: is_prepared for name, _, is_prepared in tfds.status(data_dir)}["mnist"]
         if prepared:
-            images = datasets.load("mnist", data_dir).train.images
+            images = data.load("mnist", data_dir).train.images
         else:
             images = np.random.default_rng(0).integers(256, size=(50_000, PIXELS), dtype=np.uint8)
         np.save(path, images)

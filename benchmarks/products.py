@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfgen.benchmark.families import sized
+from benchmarks.families import sized
 
 
 class Trainer:

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from tfgen import datasets
-from tfgen.benchmark import numpy_peers
+from benchmarks import numpy_peers
+from benchmarks.families import FAMILIES
+from benchmarks.models import network
+from tfgen.data.batches import fixed_binarization, scale
 from tfgen.distributions import Draw, stateless_seed
 from tfgen.evaluation.importance import importance_sampled_nll
 from tfgen.evaluation.parzen import parzen_log_density
-from tfgen.models.vae import VAE
 
 SIGMA = 0.2
 
@@ -21,12 +22,12 @@ class Evaluation:
 
     def __init__(self, images):
         self.images = np.load(images)
-        self.vae = VAE()
+        self.vae = network(FAMILIES["vae"])
         self.description = {}
 
     def _two_sets(self, num_samples, num_images):
         """Returns centres and images in [0, 1]: from the two ends of the set, so that they differ."""
-        return (datasets.scale(part).numpy() for part in (self.images[:num_samples], self.images[-num_images:]))
+        return (scale(part).numpy() for part in (self.images[:num_samples], self.images[-num_images:]))
 
     def parzen_tfgen(self, num_samples, num_images):
         samples, images = self._two_sets(num_samples, num_images)
@@ -37,13 +38,13 @@ class Evaluation:
         return float(np.mean(numpy_peers.parzen_log_density(samples, images, SIGMA)))
 
     def importance_tfgen(self, num_samples, num_images):
-        images = datasets.fixed_binarization(self.images[-num_images:]).numpy()
+        images = fixed_binarization(self.images[-num_images:]).numpy()
         seed = stateless_seed(0, Draw.EVALUATION)
         values = importance_sampled_nll(self.vae.encoder, self.vae.log_likelihood, images, num_samples, seed)
         return float(np.mean(values))
 
     def importance_numpy(self, num_samples, num_images):
-        images = datasets.fixed_binarization(self.images[-num_images:]).numpy()
+        images = fixed_binarization(self.images[-num_images:]).numpy()
         rng = np.random.default_rng(0)
         return float(np.mean(numpy_peers.importance_sampled_nll(self.weights(), images, num_samples, rng)))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgen.benchmark.families import load_images, sized
+from benchmarks.families import load_images, sized
 
 v1 = tf.compat.v1
 ACTIVATIONS = {"relu": tf.nn.relu, "tanh": tf.tanh, "sigmoid": tf.sigmoid, "linear": tf.identity}
