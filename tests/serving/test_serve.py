@@ -113,6 +113,8 @@ def models(tmp_path):
     """A directory of models as the server sees one: three versions and what is none."""
     for version in ("gan/1", "gan/2", "vae/12", ".hidden/1", "gan/.tmp-0123", "empty/notes"):
         (tmp_path / "models" / version).mkdir(parents=True)
+    for lock in (".lock", "gan/.lock", "empty/.lock"):
+        (tmp_path / "models" / lock).touch()
     return tmp_path / "models"
 
 
@@ -129,7 +131,7 @@ def started(place, models, ports, **options):
         seen["running"] = process.poll() is None
         seen["status"] = Client(f"http://127.0.0.1:{ports['rest_port']}").status("gan", version=2)
 
-    server.serve(models, **ports, timeout=20, wait=wait, **options)
+    server.serve(models, **ports, timeout=60, wait=wait, **options)
     with contextlib.suppress(ProcessLookupError):
         pid = json.loads((place / "record.json").read_text())["pid"]
         os.kill(pid, 0)
@@ -203,25 +205,39 @@ def test_without_a_server_one_line_says_how_to_get_one(
 
 
 @pytest.mark.parametrize(
-    "environment, words",
+    "environment, timeout, words",
     [
-        ({"STAND_IN_FAILS": "bad flag"}, "the server ended while starting: E failed to start: bad flag"),
-        ({"STAND_IN_STATE": "LOADING"}, "not available after 1 s (gan version 1 is LOADING): it wrote nothing"),
-        ({"STAND_IN_DELAY": "30"}, "not available after 1 s (no server answers at"),
+        ({"STAND_IN_FAILS": "bad flag"}, 60, "the server ended while starting: E failed to start: bad flag"),
+        ({"STAND_IN_STATE": "LOADING"}, 3, "not available after 3 s (gan version 1 is LOADING): it wrote nothing"),
+        ({"STAND_IN_DELAY": "60"}, 0.5, "not available after 0.5 s (no server answers at"),
         (
             {"STAND_IN_STATE": "END", "STAND_IN_ERROR": "no saved_model.pb"},
+            60,
             "the server cannot load gan version 1: no saved_model.pb",
         ),
     ],
 )
-def test_a_server_that_does_not_come_up_is_stopped_and_told(place, models, ports, monkeypatch, environment, words):
+def test_a_server_that_does_not_come_up_is_stopped_and_told(
+    place, models, ports, monkeypatch, environment, timeout, words
+):
     executable(place / "bin" / "tensorflow_model_server", STAND_IN)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(RunError, match=re.escape(words)):
-        server.serve(models, **ports, timeout=1, all_interfaces=True)
+        server.serve(models, **ports, timeout=timeout, all_interfaces=True)
     with pytest.raises(errors.NotRunningError):
         Client(f"http://127.0.0.1:{ports['rest_port']}").status("gan")
+
+
+def tfgen_serve(*options, **streams):
+    """Starts `tfgen serve` in a process that Ctrl-C reaches."""
+    # A script's background jobs ignore it, and so would what these tests start when they are one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command = [sys.executable, "-m", "tfgen", "serve", *map(str, options), "--all-interfaces"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **streams)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -229,8 +245,7 @@ def command_running(place, models, ports):
     """`tfgen serve` in a process of its own, its models available."""
     executable(place / "bin" / "tensorflow_model_server", STAND_IN)
     options = ["--models", models, "--rest-port", ports["rest_port"], "--grpc-port", ports["grpc_port"]]
-    command = [sys.executable, "-m", "tfgen", "serve", *options, "--all-interfaces"]
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = tfgen_serve(*options, stderr=subprocess.PIPE)
     try:
         lines = []
         while not lines or "Ctrl-C" not in lines[-1]:
@@ -247,7 +262,7 @@ def test_ctrl_c_and_sigterm_stop_the_server(place, models, ports, number):
     with command_running(place, models, ports) as process:
         pid = json.loads((place / "record.json").read_text())["pid"]
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "stopped\n", "")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -256,7 +271,7 @@ def test_ctrl_c_and_sigterm_stop_the_server(place, models, ports, number):
 def test_a_server_that_dies_ends_the_command(place, models, ports):
     with command_running(place, models, ports) as process:
         os.kill(json.loads((place / "record.json").read_text())["pid"], signal.SIGKILL)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 1 and out == ""
         assert err == "tfgen: the server ended by itself: it wrote nothing\n"
 
@@ -294,16 +309,14 @@ def real_server(published):
             "saved_models/) is not set"
         )
     rest_port, grpc_port = free_port(), free_port()
-    command = [sys.executable, "-m", "tfgen", "serve", "--models", str(published), "--all-interfaces"]
-    command += ["--rest-port", str(rest_port), "--grpc-port", str(grpc_port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = tfgen_serve("--models", published, "--rest-port", rest_port, "--grpc-port", grpc_port)
     try:
         while "Ctrl-C" not in (line := process.stdout.readline()):
             assert line, "tfgen serve ended"
         yield f"http://127.0.0.1:{rest_port}", f"grpc://127.0.0.1:{grpc_port}"
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
 
 def test_a_real_server_answers_every_signature_as_tensorflow_does(real_server, published):
@@ -312,7 +325,7 @@ def test_a_real_server_answers_every_signature_as_tensorflow_does(real_server, p
     from tfgen.export import meta_graph, signatures
     from tfgen.serving import warmup
 
-    store = published if real_server[1] else pathlib.Path(__file__).parent.parent / "saved_models"
+    store = published if real_server[1] else pathlib.Path(__file__).parents[2] / "saved_models"
     for address in filter(None, real_server):
         client = Client(address)
         for name, versions in config.models(store).items():
