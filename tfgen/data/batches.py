@@ -39,7 +39,7 @@ def fixed_binarization(images, number=0):
     return binarize(images, stateless_seed(0, Draw.FIXED_BINARIZATION, number))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
     """An endless sequence of shuffled batches of a set that stays in memory.
 
@@ -119,7 +119,7 @@ class Batches:
         return without_tuning(tf.data.Dataset.zip(steps, indices).map(batch).prefetch(4))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class DrawnBatches:
     """An endless sequence of batches drawn from a distribution, batch t being a function of (seed, t) alone.
 
