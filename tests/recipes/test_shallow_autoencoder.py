@@ -53,12 +53,11 @@ def test_each_shallow_autoencoder_s_numbers_are_those_of_its_checkpoint(run, dig
     assert metrics[f"parameters__{name}"]["value"] == sum(weight.size for weight in weights.values())
 
 
-def test_the_pca_error_is_that_of_a_singular_value_decomposition(run, digits):
+def test_the_pca_error_is_that_of_the_leading_eigenvectors_of_all_training_images(run, digits):
     train = np.concatenate([digits.train.images, digits.validation.images]) / 255.0
     test = digits.test.images / 255.0 - train.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov(train.T))
+    _, vectors = np.linalg.eigh(np.cov(train.T))
     residual = test - test @ vectors[:, -64:] @ vectors[:, -64:].T
-    assert np.all(np.diff(values) >= 0)
     expected = np.mean(np.sum(residual**2, axis=1))
     assert run.results["metrics"]["pca_squared_error__64"]["value"] == pytest.approx(expected, rel=1e-4)
 
