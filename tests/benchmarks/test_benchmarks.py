@@ -38,7 +38,9 @@ from tfgen.recipes import MODULES, RECIPES
 from tfgen.training.checkpoint import optimizers_of
 from tfgen.training.run import Run
 
-NO_TORCH = "NOT TESTED: PyTorch is not installed: pip install 'tfgen[benchmark]'"
+# PyTorch looks for a GPU, and warns where it finds no driver.
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning")
+
 LECTURE = ("gan", "vae", "autoencoder")
 MADE = {
     "environment": {"processor": "a processor", "cpus": 2, "tensorflow": "2.21.0", "keras": "3.15.1", "torch": None},
@@ -75,8 +77,15 @@ def networks_of(model):
     return {name: model.get_layer(name).get_weights() for name in ("encoder", "decoder")}
 
 
+def import_torch():
+    """Returns the module, or skips the test."""
+    # In one process with TensorFlow, Triton ends it: each brings an LLVM. On a CPU PyTorch does without.
+    sys.modules.setdefault("triton", None)
+    return pytest.importorskip("torch", reason="NOT TESTED: no PyTorch here: pip install 'tfgen[benchmark]'")
+
+
 def torch_loss_functions(path, name, networks, num_images=200):
-    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    torch = import_torch()
     from benchmarks import pytorch
 
     trainer = pytorch.Trainer(path, name, num_images=num_images)
@@ -173,7 +182,7 @@ def test_a_peer_trains(peer, name, image_file, images):
 
 @pytest.mark.parametrize("options", [{"fused": True}, {"data_loader": True}])
 def test_the_other_ways_to_train_with_pytorch_train_as_well(options, image_file):
-    pytest.importorskip("torch", reason=NO_TORCH)
+    import_torch()
     from benchmarks import pytorch
 
     trainer = pytorch.Trainer(image_file, "autoencoder", **options)
