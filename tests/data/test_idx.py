@@ -8,8 +8,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from tfgen.idx import read_directory
 
+from tfgen.data.idx import read_directory
 from tfgen.errors import InputError
 
 NAMES = {

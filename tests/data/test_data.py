@@ -1,0 +1,102 @@
+"""The datasets that need no TensorFlow: the embedded digits, what a dataset knows of its images, names and places."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import sklearn.datasets
+from sklearn.neighbors import KNeighborsClassifier
+
+from tfgen import data
+from tfgen.errors import InputError
+
+
+def test_digits_are_1797_images_of_28_by_28_bytes_in_three_splits(digits):
+    for split, n in ((digits.train, 1250), (digits.validation, 250), (digits.test, 297)):
+        assert len(split) == n
+        assert split.images.shape == (n, 784) and split.images.dtype == np.uint8
+        assert split.labels.shape == (n,) and split.labels.dtype == np.int64
+        assert set(split.labels) == set(range(10))
+        assert split.images.min() == 0 and split.images.max() == 255
+        images = split.images.reshape(-1, 28, 28)
+        # MNIST's margin: four pixels on every side.
+        assert images.sum(dtype=np.int64) == images[:, 4:24, 4:24].sum(dtype=np.int64)
+    assert digits.name == "digits" and not digits.comparable
+
+
+def test_digits_splits_are_disjoint_and_cover_the_set(digits):
+    original = sklearn.datasets.load_digits()
+    splits = [{image.tobytes() for image in split.images} for split in (digits.train, digits.validation, digits.test)]
+    # As many different images as scikit-learn's, hence none is in two splits.
+    assert len(set.union(*splits)) == len(np.unique(original.images, axis=0)) == sum(map(len, splits)) == 1797
+    labels = np.concatenate([digits.train.labels, digits.validation.labels, digits.test.labels])
+    np.testing.assert_array_equal(np.bincount(labels), np.bincount(original.target))
+
+
+def test_digits_show_the_images_of_scikit_learn_the_right_way_up(digits):
+    original = sklearn.datasets.load_digits()
+    images = np.concatenate([digits.train.images, digits.validation.images, digits.test.images]).reshape(-1, 28, 28)
+    # The mean images at 40x40, where 8x8 and 20x20 meet.
+    ours = np.kron(images.mean(0)[4:24, 4:24] / 255, np.ones((2, 2)))
+    theirs = np.kron(original.images.mean(0) / 16, np.ones((5, 5)))
+    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.02)
+
+    def correlation(image):
+        return np.corrcoef(image.ravel(), theirs.ravel())[0, 1]
+
+    assert correlation(ours) > 0.95
+    assert max(correlation(turned) for turned in (ours.T, ours[::-1], ours[:, ::-1], ours[::-1, ::-1])) < 0.95
+
+
+def test_digits_labels_name_what_the_images_show(digits):
+    for labels, low, high in ((digits.train.labels, 0.9, 1), (np.roll(digits.train.labels, 1), 0, 0.3)):
+        classifier = KNeighborsClassifier(3).fit(digits.train.images / 255, labels)
+        for split in (digits.validation, digits.test):
+            assert low < classifier.score(split.images / 255, split.labels) <= high
+
+
+def test_digits_are_the_same_every_time(digits):
+    again = data.load("digits")
+    for split in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(digits, split).images, getattr(again, split).images)
+        np.testing.assert_array_equal(getattr(digits, split).labels, getattr(again, split).labels)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "", "MNIST"])
+def test_unknown_dataset_is_refused(name):
+    with pytest.raises(InputError, match=rf"'{name}'.* auto, mnist, fashion_mnist, kmnist, digits"):
+        data.load(name)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "auto", "digits"])
+@pytest.mark.parametrize("place", ["file", "missing"])
+def test_data_dir_that_is_no_directory_is_refused(tmp_path, dataset, place):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{place}' is not a directory"):
+        data.load(dataset, tmp_path / place)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_the_directory_that_the_environment_names_may_be_missing_but_no_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "missing"))
+    assert data.load("digits").name == "digits" and not (tmp_path / "missing").exists()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="file' is no directory that can be read"):
+        data.load("digits")
+    # A directory that is named goes before that of the environment.
+    assert data.load("digits", tmp_path).name == "digits"
+
+
+def test_pictures_are_the_rows_of_pixels_in_height_and_width(digits):
+    np.testing.assert_array_equal(digits.pictures(digits.test.images[:3])[1, 5], digits.test.images[1, 5 * 28 : 6 * 28])
+    wide = dataclasses.replace(digits, image_shape=(2, 3))
+    assert wide.pixels == 6
+    pictures = wide.pictures(np.arange(12).reshape(2, 6))
+    np.testing.assert_array_equal(pictures[1], [[6, 7, 8], [9, 10, 11]])
+    with pytest.raises(ValueError, match="cannot reshape"):
+        wide.pictures(np.zeros((1, 7)))
+
+
+def test_a_split_is_as_long_as_its_labels(digits):
+    assert len(digits.test) == len(digits.test.labels) == len(digits.test.images)
