@@ -12,13 +12,13 @@ from tfgen.models.autoencoder import endpoints, stacked_autoencoder
 
 def compiled(**kwargs):
     keras.utils.set_random_seed(0)
-    model = stacked_autoencoder((32, 8, 32), **kwargs)
+    model = stacked_autoencoder(784, (32, 8, 32), **kwargs)
     model.compile(keras.optimizers.Adam(1e-3), loss=squared_error, jit_compile=True)
     return model
 
 
 def test_the_lecture_s_network_has_its_widths_and_parameters():
-    model = stacked_autoencoder()
+    model = stacked_autoencoder(784, (300, 150, 300))
     layers = [*model.get_layer("encoder").layers, *model.get_layer("decoder").layers]
     widths = [layer.units for layer in layers if isinstance(layer, keras.layers.Dense)]
     assert widths == [300, 150, 300, 784]
@@ -29,7 +29,7 @@ def test_the_lecture_s_network_has_its_widths_and_parameters():
 def test_output_is_the_formula_of_the_lecture():
     """x' = s'(W' h + b') and h = W s(V x + a) + c, computed here in float64."""
     keras.utils.set_random_seed(0)
-    model = stacked_autoencoder((5, 3, 4), input_dim=6)
+    model = stacked_autoencoder(6, (5, 3, 4))
     x = np.random.default_rng(0).random((7, 6))
     weights = [np.asarray(weight, np.float64) for weight in model.get_weights()]
     assert [weight.shape for weight in weights] == [(6, 5), (5,), (5, 3), (3,), (3, 4), (4,), (4, 6), (6,)]
@@ -42,7 +42,7 @@ def test_output_is_the_formula_of_the_lecture():
 
 def test_an_even_number_of_hidden_layers_is_refused():
     with pytest.raises(ValueError, match="odd number"):
-        stacked_autoencoder((300, 300))
+        stacked_autoencoder(784, (300, 300))
 
 
 def test_fit_lowers_the_error_and_moves_every_weight(images):

@@ -13,7 +13,7 @@ from tfgen.models.gan import GAN
 
 def small_gan(jit_compile=False, optimizer=lambda: keras.optimizers.Adam(1e-3), **kwargs):
     keras.utils.set_random_seed(0)
-    model = GAN(**{"noise_dim": 8, "generator_units": (16,), "discriminator_units": (16,), **kwargs})
+    model = GAN(**{"input_dim": 784, "noise_dim": 8, "generator_units": (16,), "discriminator_units": (16,), **kwargs})
     model.compile(optimizer(), optimizer(), jit_compile=jit_compile)
     return model
 
@@ -35,7 +35,7 @@ def changed(a, b):
 
 
 def test_the_lecture_s_networks_have_their_parameters():
-    model = GAN()
+    model = GAN(784, 100, (128,), (128,))
     assert model.generator.count_params() == 100 * 128 + 128 + 128 * 784 + 784
     assert model.discriminator.count_params() == 784 * 128 + 128 + 128 + 1
 
@@ -244,7 +244,7 @@ def test_saving_keeps_both_optimizers_so_that_training_goes_on_bit_for_bit(image
 def test_unknown_choices_are_refused_with_what_is_allowed(argument):
     (name, value), *_ = argument.items()
     with pytest.raises(ValueError, match=rf"`{name}` must be .*{value}"):
-        GAN(**argument)
+        GAN(784, 8, (16,), (16,), **argument)
 
 
 @pytest.mark.parametrize("noise, mean, variance, bounded", [("uniform", 0, 1 / 3, True), ("gaussian", 0, 1, False)])
@@ -270,7 +270,7 @@ def test_endpoints_agree_with_each_other_and_images_with_their_seeds():
 
 
 def test_an_uncompiled_model_can_be_saved(tmp_path):
-    model = GAN(8, (16,), (16,))
+    model = GAN(784, 8, (16,), (16,))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert equal(weights(model), weights(loaded)) and not loaded.compiled

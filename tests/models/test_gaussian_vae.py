@@ -84,5 +84,5 @@ def test_generated_images_are_the_means():
 @pytest.mark.parametrize("min_variance", [0, -0.04])
 def test_a_floor_of_the_variance_is_positive_and_never_taken_for_the_latents(min_variance):
     with pytest.raises(ValueError, match=f"`min_variance` must be positive, got {min_variance}"):
-        GaussianVAE(min_variance=min_variance)
-    assert GaussianVAE(3, (4,), 12).latent_dim == 3
+        GaussianVAE(6, 2, (16,), min_variance=min_variance)
+    assert GaussianVAE(12, 3, (4,)).latent_dim == 3

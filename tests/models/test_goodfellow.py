@@ -12,7 +12,13 @@ from tfgen.models.goodfellow import GoodfellowGAN, RisingMomentumSGD, dropout
 
 def small(jit_compile=False, dtype="float32", learning_rate=0.1, **kwargs):
     keras.utils.set_random_seed(0)
-    options = {"noise_dim": 8, "generator_units": (16, 16), "discriminator_units": (6, 4), "pieces": 3}
+    options = {
+        "input_dim": 784,
+        "noise_dim": 8,
+        "generator_units": (16, 16),
+        "discriminator_units": (6, 4),
+        "pieces": 3,
+    }
     model = GoodfellowGAN(**{**options, **kwargs}, dtype=dtype, discriminator_range=0.5)
     model.compile(*(RisingMomentumSGD(learning_rate, 0.5, 0.7, 10) for _ in range(2)), jit_compile=jit_compile)
     return model
@@ -20,7 +26,7 @@ def small(jit_compile=False, dtype="float32", learning_rate=0.1, **kwargs):
 
 def test_the_networks_have_the_paper_s_parameters_and_initial_ranges():
     keras.utils.set_random_seed(0)
-    model = GoodfellowGAN()
+    model = GoodfellowGAN(784, 100, (1200, 1200), (240, 240), 5)
     maxout = 784 * 1200 + 1200 + 240 * 1200 + 1200 + 240 + 1
     assert model.discriminator.count_params() == maxout
     assert model.generator.count_params() == 100 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 784 + 784

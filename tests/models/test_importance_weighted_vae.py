@@ -65,7 +65,7 @@ def test_the_bound_rises_with_k_towards_the_exact_likelihood_and_stays_below_it(
 
 def test_one_sample_gives_the_elbo_in_expectation_and_the_same_terms(data):
     model = small(1)
-    plain = VAE(1, (16,), 12)
+    plain = VAE(12, 1, (16,))
     plain.set_weights(model.get_weights())
     seed = stateless_seed(3, Draw.LATENT, 0)
     _, reconstruction, kl = model.loss_and_terms(data, seed)
@@ -133,5 +133,5 @@ def test_saving_keeps_k_and_the_weights(data, tmp_path):
 @pytest.mark.parametrize("num_samples", [0, -1, 2.5])
 def test_k_is_a_whole_number_of_at_least_1_and_never_taken_for_the_latents(num_samples):
     with pytest.raises(ValueError, match=f"`num_samples` must be a whole number of at least 1, got {num_samples}"):
-        ImportanceWeightedVAE(num_samples=num_samples)
-    assert ImportanceWeightedVAE(3, (4,), 12).latent_dim == 3
+        ImportanceWeightedVAE(12, 3, (4,), num_samples=num_samples)
+    assert ImportanceWeightedVAE(12, 3, (4,)).latent_dim == 3

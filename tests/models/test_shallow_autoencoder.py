@@ -14,7 +14,7 @@ VARIANTS = [(activation, tied) for activation in ("relu", "sigmoid") for tied in
 
 def compiled(activation="relu", tied=False, **kwargs):
     keras.utils.set_random_seed(0)
-    model = ShallowAutoencoder(8, activation=activation, tied=tied, **kwargs)
+    model = ShallowAutoencoder(784, 8, activation=activation, tied=tied, **kwargs)
     model.compile(keras.optimizers.Adam(3e-3), loss=squared_error, jit_compile=True)
     return model
 
@@ -31,7 +31,7 @@ def sigmoid(x):
 def test_output_is_the_formula_of_the_lecture(activation, tied):
     """x' = s'(W' s(W x + b) + b'), image by image in float64, with W as the lecture writes it: p rows, d columns."""
     rng = np.random.default_rng(0)
-    model = ShallowAutoencoder(3, 6, activation, tied=tied)
+    model = ShallowAutoencoder(6, 3, activation, tied=tied)
     for weight in model.weights:
         weight.assign(rng.standard_normal(weight.shape))
     w, b = model.kernel.numpy().T.astype(np.float64), model.bias.numpy()
@@ -46,8 +46,8 @@ def test_output_is_the_formula_of_the_lecture(activation, tied):
 
 
 def test_tying_saves_one_of_two_matrices():
-    assert ShallowAutoencoder(64, tied=False).count_params() == 784 * 64 + 64 + 64 * 784 + 784
-    assert ShallowAutoencoder(64, tied=True).count_params() == 784 * 64 + 64 + 784
+    assert ShallowAutoencoder(784, 64, tied=False).count_params() == 784 * 64 + 64 + 64 * 784 + 784
+    assert ShallowAutoencoder(784, 64, tied=True).count_params() == 784 * 64 + 64 + 784
 
 
 def test_the_gradient_of_a_tied_matrix_is_the_sum_of_its_two_uses():
@@ -77,7 +77,7 @@ def principal_axes(x, components):
 
 def linear_tied(x, activation="linear", epochs=0):
     keras.utils.set_random_seed(0)
-    model = ShallowAutoencoder(3, 12, activation, "linear", tied=True)
+    model = ShallowAutoencoder(12, 3, activation, "linear", tied=True)
     model.compile(keras.optimizers.Adam(0.02), loss=squared_error, jit_compile=True)
     if epochs:
         model.fit(x, x, batch_size=400, epochs=epochs, verbose=0)

@@ -12,7 +12,7 @@ from tfgen.models.vae import VAE
 
 def small_vae(jit_compile=True, **kwargs):
     keras.utils.set_random_seed(0)
-    model = VAE(**{"latent_dim": 2, "hidden_units": (32,), **kwargs})
+    model = VAE(**{"input_dim": 784, "latent_dim": 2, "hidden_units": (32,), **kwargs})
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=jit_compile)
     return model
 
@@ -71,7 +71,7 @@ def test_logged_terms_are_sums_over_pixels_and_latents_and_means_over_images(ima
 def test_one_step_follows_the_gradient_of_the_negative_elbo(images):
     """With plain gradient descent, the change of each weight is -rate times a gradient taken here."""
     keras.utils.set_random_seed(0)
-    model = VAE(2, (32,))
+    model = VAE(784, 2, (32,))
     model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
     with tf.GradientTape() as tape:
         terms = model.negative_elbo_terms(images, stateless_seed(0, Draw.LATENT, 0))
