@@ -52,7 +52,8 @@ def locked(path, shared=False, wait=True):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = portalocker.LOCK_SH if shared else portalocker.LOCK_EX
-    with open(path, "a") as file:
+    # Another user's lock may be readable only, which suffices to share it.
+    with open(path, "r" if shared and path.exists() else "a") as file:
         try:
             portalocker.lock(file, flags if wait else flags | portalocker.LOCK_NB)
         except portalocker.AlreadyLocked as error:

@@ -61,10 +61,13 @@ def publish(run_dir, to="saved_models"):
     from tfgen.serving import warmup
 
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(lock_of(run_dir), shared=True, wait=False))
-        except BlockingIOError:
-            raise InputError(f"a run is writing to {run_dir}; wait until it has finished") from None
+        lock = lock_of(run_dir)
+        # Where no lock can be made, no run can be written either.
+        if lock.exists() or os.access(lock.parent, os.W_OK):
+            try:
+                stack.enter_context(locked(lock, shared=True, wait=False))
+            except BlockingIOError:
+                raise InputError(f"a run is writing to {run_dir}; wait until it has finished") from None
         results = check_run(run_dir)
         model = to / results["recipe"]
         model.mkdir(parents=True, exist_ok=True)
