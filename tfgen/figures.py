@@ -200,7 +200,7 @@ def curves(history, panels, log=False):
 
 
 def class_shares(shares, title):
-    """Returns a bar chart of the share of each of the ten classes, with the even share of 10 % as a line."""
+    """Returns a bar chart of the share of each class, with the even share as a line."""
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
     axes.bar(np.arange(len(shares)), 100 * np.asarray(shares))
