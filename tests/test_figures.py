@@ -1,15 +1,17 @@
-"""Pictures: pixels where they belong, and files that are PNGs."""
+"""Pictures: pixels and numbers where they belong, and files that are PNGs and GIFs."""
 
 import io
 
 import numpy as np
+import pytest
 from matplotlib import image as mpl_image
+from PIL import Image
 
 from tfgen import figures
 
 
 def test_tile_lays_images_out_row_by_row():
-    images = np.arange(5)[:, None] / 10 * np.ones((5, 784))
+    images = np.arange(5)[:, None, None] / 10 * np.ones((5, 28, 28))
     tiled = figures.tile(images, columns=3)
     assert tiled.shape == (2 * 29 - 1, 3 * 29 - 1)
     centres = tiled[14::29, 14::29]
@@ -20,21 +22,40 @@ def test_tile_lays_images_out_row_by_row():
 def test_tile_keeps_each_image_upright():
     image = np.zeros((28, 28))
     image[2, 5] = 0.5
-    assert figures.tile(image.reshape(1, 784), 1)[2, 5] == 0.5
+    assert figures.tile(image[None], 1)[2, 5] == 0.5
+
+
+def test_images_need_not_be_square():
+    wide = np.zeros((3, 2, 5))
+    wide[1, 1, 4] = 0.5
+    tiled = figures.tile(wide, columns=2)
+    assert tiled.shape == (2 * 3 - 1, 2 * 6 - 1)
+    assert tiled[1, 6 + 4] == 0.5 and np.sum(tiled == 0.5) == 1
+    rows = figures.rows_of_images({"dark": wide[:2] * 0, "light": wide[:2] * 0 + 1}, "").axes[0]
+    assert [rows.images[0].get_array()[int(tick), 0] for tick in rows.get_yticks()] == [0, 1]
+
+
+def test_a_tiled_png_enlarges_pixels_to_squares_of_their_shade():
+    images = np.stack([np.zeros((28, 28)), np.full((28, 28), 0.2)])
+    shown = np.asarray(Image.open(io.BytesIO(figures.tiled_png(images, 2))).convert("L"))
+    scale = 1000 // 57
+    assert shown.shape == (28 * scale, 57 * scale)
+    assert set(np.unique(shown[:, : 28 * scale])) == {0} and set(np.unique(shown[:, 29 * scale :])) == {51}
+    assert set(np.unique(shown[:, 28 * scale : 29 * scale])) == {255}  # the gap
 
 
 def test_reconstructions_stand_below_their_originals():
-    originals, reconstructed = np.zeros((3, 784)), np.ones((3, 784))
+    originals, reconstructed = np.zeros((3, 28, 28)), np.ones((3, 28, 28))
     shown = figures.reconstructions(originals, reconstructed, "").axes[0].images[0].get_array()
     assert np.all(shown[14, 14::29] == 0) and np.all(shown[14 + 29, 14::29] == 1)
 
 
-def test_features_are_columns_each_on_a_scale_that_one_large_weight_does_not_set():
-    weights = np.zeros((784, 3))
-    weights[:, 0] = -2
-    weights[5, 0], weights[6, 0] = 100, 1
-    weights[:, 1] = 0.01
-    weights[29, 1] = -0.01  # the second row of pixels, second column
+def test_features_are_pictures_each_on_a_scale_that_one_large_weight_does_not_set():
+    weights = np.zeros((3, 28, 28))
+    weights[0] = -2
+    weights[0, 0, 5], weights[0, 0, 6] = 100, 1
+    weights[1] = 0.01
+    weights[1, 1, 1] = -0.01
     axes, bar = figures.features({"a": weights}, "").axes
     shown = axes.images[0]
     assert shown.get_array()[0, :8].tolist() == [-1, -1, -1, -1, -1, 50, 0.5, -1]
@@ -54,14 +75,71 @@ def test_curves_draw_every_value_over_epochs_from_one():
 
 
 def test_snapshots_stand_in_the_order_of_training():
-    figure = figures.through_training({1: np.zeros((9, 784)), 20: np.ones((9, 784))}, "")
+    figure = figures.through_training({1: np.zeros((9, 28, 28)), 20: np.ones((9, 28, 28))}, "")
     assert [axes.get_title() for axes in figure.axes] == ["epoch 1", "epoch 20"]
     assert figure.axes[1].images[0].get_array().min() == 1
 
 
+def grey(epochs):
+    """One shade an epoch, from dark to light."""
+    return {epoch: np.full((24, 28, 28), i / len(epochs)) for i, epoch in enumerate(epochs)}
+
+
+def test_a_film_shows_every_epoch_in_order_and_stays_on_the_last():
+    snapshots = grey([1, 2, 5, 9])
+    film = Image.open(io.BytesIO(figures.gif(figures.frames_through_training(snapshots), 100, 900)))
+    assert (film.format, film.n_frames, film.info["loop"]) == ("GIF", 4, 0)
+    shades, durations = [], []
+    for i in range(film.n_frames):
+        film.seek(i)
+        picture = np.asarray(film.convert("L"))
+        # The middle of the first image, which the margins leave in the first sixth and quarter.
+        shades.append(picture[picture.shape[0] // 4, picture.shape[1] // 12] / 255)
+        durations.append(film.info["duration"])
+    np.testing.assert_allclose(shades, [0, 0.25, 0.5, 0.75], atol=0.01)
+    assert durations == [100, 100, 100, 900]
+
+
+def test_a_film_of_one_epoch_is_a_picture():
+    film = Image.open(io.BytesIO(figures.gif(figures.frames_through_training(grey([1])))))
+    assert film.format == "GIF" and film.n_frames == 1
+
+
+def test_frames_name_their_epochs():
+    frames = figures.frames_through_training(grey([1, 30]))
+    assert [frame.axes[0].get_title() for frame in frames] == ["epoch 1", "epoch 30"]
+
+
 def test_class_shares_are_shown_in_per_cent():
-    heights = [bar.get_height() for bar in figures.class_shares([0.25, 0.75], "").axes[0].patches]
-    assert heights == [25, 75]
+    (axes,) = figures.class_shares([0.25, 0.75, 0, 0], "").axes
+    assert [bar.get_height() for bar in axes.patches] == [25, 75, 0, 0]
+    assert list(axes.lines[0].get_ydata()) == [25, 25]  # the even share
+
+
+def test_the_bound_and_its_gap_fill_the_height_of_the_likelihood():
+    elbo, gap = np.array([-5.0, -3.0]), np.array([3.0, 1.0])
+    (axes,) = figures.bound(np.array([0.0, 1.0]), elbo, gap, -2.0).axes
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0, -5], [1, -3]])
+    assert list(axes.lines[1].get_ydata()) == [-2, -2]
+    filled = axes.collections[0].get_paths()[0].vertices
+    assert (filled[:, 1].min(), filled[:, 1].max()) == (-5, -2)
+
+
+def test_errors_stand_at_their_counts_with_bars_where_the_deviation_is_known():
+    series = {"a": ([0.4, 0.1], [0.05, np.nan]), "b": ([0.3, 0.2], [0.02, 0.01])}
+    (axes,) = figures.errors_by_count(series, [100, 1000], "", "error").axes
+    (a, _, (bars,)), (b, *_) = axes.containers
+    assert list(a.get_ydata()) == [0.4, 0.1]
+    np.testing.assert_allclose(a.get_xdata() * b.get_xdata(), [100**2, 1000**2])  # one left of the count, one right
+    np.testing.assert_allclose(bars.get_segments()[0][:, 1], [0.35, 0.45])
+    assert len(bars.get_segments()[1]) == 0
+
+
+def test_roc_curves_stand_beside_the_diagonal_of_chance():
+    (axes,) = figures.roc_curves({"digit 3": {"error": (np.array([0, 0.1, 1]), np.array([0, 0.8, 1]))}}).axes
+    assert axes.get_title() == "digit 3"
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0, 0], [0.1, 0.8], [1, 1]])
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[0, 0], [1, 1]])
 
 
 def test_scatter_puts_each_class_into_its_colour_in_every_panel():
@@ -80,8 +158,8 @@ def test_scatter_puts_each_class_into_its_colour_in_every_panel():
 
 
 def test_png_is_a_picture_of_the_figure():
-    dark = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.zeros((4, 784)), 2))))
-    light = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.ones((4, 784)), 2))))
+    dark = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.zeros((4, 28, 28)), 2))))
+    light = mpl_image.imread(io.BytesIO(figures.png(figures.image_grid(np.ones((4, 28, 28)), 2))))
     assert dark.shape == light.shape and dark.shape[2] == 4
     assert dark[..., :3].mean() < 0.5 < light[..., :3].mean()
 
@@ -125,9 +203,53 @@ def test_bars_stand_with_their_rows_and_leave_out_what_is_missing():
 
 
 def test_rows_of_images_stand_beside_their_names():
-    figure = figures.rows_of_images({"dark": np.zeros((3, 784)), "light": np.ones((3, 784))}, "")
+    figure = figures.rows_of_images({"dark": np.zeros((3, 28, 28)), "light": np.ones((3, 28, 28))}, "")
     axes = figure.axes[0]
     shown = axes.images[0].get_array()
     assert shown.shape == (2 * 29 - 1, 3 * 29 - 1)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["dark", "light"]
     assert [shown[int(tick), 14] for tick in axes.get_yticks()] == [0, 1]
+
+
+def test_panels_of_images_stand_beside_each_other_under_their_names():
+    figure = figures.panels_of_images({"dark": np.zeros((4, 28, 28)), "light": np.ones((4, 28, 28))}, 2, "")
+    assert [axes.get_title() for axes in figure.axes] == ["dark", "light"]
+    assert [axes.images[0].get_array()[14, 14] for axes in figure.axes] == [0, 1]
+
+
+def test_outputs_of_the_discriminators_share_one_scale():
+    histories = {"a": {"D(x)": [0.6, 0.7], "D(G(z))": [0.4, 0.3]}, "b": {"D(x)": [0.9], "D(G(z))": [0.1]}}
+    left, right = figures.discriminator_outputs(histories, "").axes
+    np.testing.assert_array_equal(left.lines[1].get_xydata(), [[1, 0.4], [2, 0.3]])
+    assert left.get_ylim() == right.get_ylim() and left.get_ylim()[1] > 1 > 0 > left.get_ylim()[0]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["D(x)", "D(G(z))"]
+
+
+def test_gradients_are_drawn_by_their_size():
+    d = np.array([0.1, 0.5])
+    figure = figures.generator_gradients(d, {"minimax": -d}, [0.3, 0.2], np.array([0.4, 0.2]), {"minimax": [2.0, 1.0]})
+    left, right = figure.axes
+    np.testing.assert_array_equal(left.lines[0].get_xydata(), [[0.1, 0.1], [0.5, 0.5]])
+    (span,) = left.patches
+    assert (span.get_x(), span.get_width()) == pytest.approx((0.2, 0.1))
+    np.testing.assert_array_equal(right.lines[0].get_xydata(), [[0, 2], [1, 1]])
+    np.testing.assert_array_equal(right.lines[1].get_ydata(), [0.4, 0.2])
+
+
+def test_stages_show_densities_above_and_the_generator_s_map_below():
+    x, z = np.linspace(0, 1, 5), np.array([-1.0, 1.0])
+    data = np.array([0.0, 1.0, 2.0, 1.0, 0.0])
+    stage = {
+        "model_density": data[::-1] * [0, 0, 1, 2, 1],
+        "discriminator": np.full(5, 0.5),
+        "optimal_discriminator": np.linspace(0, 1, 5),
+        "generated": np.array([0.2, 0.8]),
+    }
+    figure = figures.adversarial_stages(x, data, {"first": stage, "last": stage}, z, "")
+    upper, lower = figure.axes[0], figure.axes[2]
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["first", "last"]
+    np.testing.assert_array_equal(upper.lines[0].get_ydata(), data)
+    np.testing.assert_array_equal(lower.lines[1].get_xydata(), [[0.8, 0], [0.8, 1]])  # z = 1 of [-1, 1]
+    # No verdict is drawn where neither density is.
+    drawn = figure.axes[4].lines[1].get_ydata()
+    np.testing.assert_array_equal(np.isnan(drawn), [True, False, False, False, True])
