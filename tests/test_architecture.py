@@ -1,24 +1,29 @@
-"""The shape of the package: imports run one way, hyper-parameters have one home."""
+"""The shape of the package: imports run one way, what answers at once loads no TensorFlow, scripts are one call."""
 
 import ast
+import json
 import pathlib
+import runpy
+import subprocess
+import sys
 
 import pytest
 
 import tfgen
+from tfgen.recipes import RECIPES
 
 PACKAGE = pathlib.Path(tfgen.__file__).parent
-# A module may import from the rooms before its own.
+# A module may import from the floors below its own.
 ROOMS = (
     {"errors", "__init__"},
-    {"recipes", "files", "joint"},
-    {"checks", "idx", "distributions", "losses", "figures"},
-    {"corruption", "datasets", "report"},
-    {"models"},
-    {"evaluation", "export"},
-    {"lecture"},
-    {"experiment"},
-    {"serving", "benchmark"},
+    {"recipe", "files", "joint", "distributions", "losses"},
+    {"data", "figures", "models"},
+    {"evaluation", "export", "sampling"},
+    {"training"},
+    {"recipes"},
+    {"runner"},
+    {"report"},
+    {"serving"},
     {"cli"},
     {"__main__"},
 )
@@ -59,14 +64,14 @@ def test_imports_run_one_way(path):
 @pytest.mark.parametrize(
     "folder, line, rooms",
     [
-        (".", "from tfgen.experiment import run", ["experiment"]),
+        (".", "from tfgen.runner.run import run", ["runner"]),
         (".", "from tfgen import cli, idx", ["cli", "idx"]),
         (".", "import tfgen.lecture.part_a", ["lecture"]),
         (".", "import numpy, tfgen.cli as command", ["cli"]),
-        (".", "import tfgen; tfgen.experiment.run(tfgen.__version__)", ["experiment"]),
-        (".", "from .experiment import run", ["experiment"]),
-        (".", "from . import cli, idx", ["cli", "idx"]),
-        ("models", "from ..experiment import run", ["experiment"]),
+        (".", "import tfgen; tfgen.runner.run(tfgen.__version__)", ["runner"]),
+        (".", "from .runner.run import run", ["runner"]),
+        (".", "from . import cli, files", ["cli", "files"]),
+        ("models", "from ..runner.run import run", ["runner"]),
         ("models", "from .. import cli", ["cli"]),
         ("models", "from .gan import GAN", ["models"]),
         ("models", "from . import gan", ["models"]),
@@ -80,16 +85,84 @@ def test_the_check_of_imports_sees_every_way_to_write_one(tmp_path, folder, line
     assert list(imported_modules(path, tmp_path)) == rooms
 
 
-@pytest.mark.parametrize("name", ["errors", "recipes", "joint", "checks", "idx", "files", "report", "cli"])
-def test_what_answers_at_once_imports_no_tensorflow_at_the_top(name):
-    tree = ast.parse((PACKAGE / f"{name}.py").read_text())
-    top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-    top |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert not {module for module in top if module.split(".")[0] in ("tensorflow", "keras", "tensorflow_datasets")}
+def test_models_and_evaluation_know_nothing_of_files_and_recipes():
+    """And `evaluation` takes callables, not models."""
+    mathematics = {"errors", "joint", "distributions", "losses"}
+    for room in ("models", "evaluation"):
+        for path in (PACKAGE / room).glob("*.py"):
+            assert set(imported_modules(path)) <= mathematics | {room}, path.name
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "scripts").glob("*.py")), ids=lambda path: path.name)
-def test_scripts_are_short_and_call_the_command(path):
-    lines = path.read_text().splitlines()
-    assert len(lines) <= 40
-    assert "from tfgen.cli import main" in lines
+def test_the_package_needs_nothing_of_what_lies_around_it():
+    outside = {"benchmarks", "helpers", "scripts", "tests"}
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+        assert not outside & {name.split(".")[0] for name in imported}, path.name
+
+
+# What is answered before TensorFlow is loaded, or without it: whole rooms, with all that is in them.
+AT_ONCE = ("recipes", "report")
+AT_ONCE_MODULES = (
+    "cli",
+    "data",
+    "errors",
+    "files",
+    "joint",
+    "recipe",
+    "runner.directory",
+    "runner.request",
+    "runner.results",
+    "sampling",
+    "serving",
+)
+HEAVY = ("keras", "matplotlib", "scipy", "sklearn", "tensorflow", "tensorflow_datasets")
+
+
+def test_what_answers_at_once_loads_no_tensorflow():
+    """In one fresh process; a module is blamed if something heavy is there after it and was not before."""
+    names = [path.relative_to(PACKAGE).with_suffix("") for room in AT_ONCE for path in (PACKAGE / room).glob("*.py")]
+    modules = [f"tfgen.{name}" for name in (*AT_ONCE_MODULES, *(".".join(name.parts) for name in sorted(names)))]
+    assert len(modules) > 30
+    program = (
+        "import importlib, json, sys\n"
+        "modules, heavy, blamed = sys.argv[1].split(','), sys.argv[2].split(','), {}\n"
+        "for module in modules:\n"
+        "    before = set(sys.modules)\n"
+        "    importlib.import_module(module)\n"
+        "    if loaded := sorted((set(sys.modules) - before) & set(heavy)): blamed[module] = loaded\n"
+        "print(json.dumps(blamed))"
+    )
+
+    def blamed(modules):
+        command = [sys.executable, "-c", program, ",".join(modules), ",".join(HEAVY)]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+    assert blamed(modules) == {}
+    # What is allowed to load it is found out.
+    assert blamed(["tfgen.joint", "tfgen.figures"]) == {"tfgen.figures": ["matplotlib"]}
+
+
+SCRIPTS = {f"replicate_{name.replace('-', '_')}.py": [name] for name in RECIPES} | {"replicate_all.py": ["--all"]}
+
+
+def test_every_recipe_has_a_script():
+    assert {path.name for path in (PACKAGE.parent / "scripts").glob("*.py")} == set(SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_are_short_and_call_the_command(script, monkeypatch):
+    path = PACKAGE.parent / "scripts" / script
+    text = path.read_text()
+    _, *statements = ast.parse(text).body
+    assert ast.get_docstring(ast.parse(text)) and len(text.splitlines()) <= 15
+    assert [ast.unparse(statement) for statement in statements[:-1]] == ["import sys", "from tfgen.cli import main"]
+    called = []
+    monkeypatch.setattr("tfgen.cli.main", lambda arguments: called.append(arguments) or 3)
+    monkeypatch.setattr(sys, "argv", [str(path), "--preset", "smoke"])
+    runpy.run_path(str(path))
+    assert called == []  # importing it runs nothing
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(path), run_name="__main__")
+    assert end.value.code == 3 and called == [["run", *SCRIPTS[script], "--preset", "smoke"]]
