@@ -3,9 +3,10 @@
 import ast
 import dataclasses
 import inspect
-import math
 import re
+import sys
 import typing
+import warnings
 from typing import Annotated, Literal
 
 from tfgen.errors import InputError
@@ -155,9 +156,9 @@ def _checked(name, value, kind):
     if origin is Annotated:
         base, allowed, _ = arguments
         if typing.get_origin(base) is tuple or _is_a(value, base):
-            value = _checked(name, value, base)
-            if allowed(value):
-                return value
+            checked = _checked(name, value, base)
+            if allowed(checked):
+                return checked
     elif origin is tuple:
         if isinstance(value, list | tuple) and (... in arguments or len(value) == len(arguments)):
             kinds = arguments[:1] * len(value) if ... in arguments else arguments
@@ -173,7 +174,7 @@ def _checked(name, value, kind):
 def _is_a(value, kind):
     """Returns whether a value is of a type: a bool is no number, and a float is finite."""
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
     return type(value) is kind
 
 
@@ -191,6 +192,8 @@ def _parsed(text, kind):
     if typing.get_origin(arguments[0]) is Literal:
         return tuple(part.strip() for part in text.split(","))
     value = _literal(f"({text},)" if text.strip() else "()")
+    if not isinstance(value, tuple):
+        return text
     # Written with brackets of its own: (300,150,300).
     bracketed = len(value) == 1 and isinstance(value[0], list | tuple) and typing.get_origin(arguments[0]) is not tuple
     return value[0] if bracketed else value
@@ -199,8 +202,10 @@ def _parsed(text, kind):
 def _literal(text):
     """Returns the number, or the tuple of numbers, that a text spells, else the text itself."""
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of a text that is nearly Python, such as "1or 2".
+            return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
