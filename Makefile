@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
 BIN := .venv/bin
+# Of the tests: two processes on two cores or more.
+PROCESSES ?= -n 2 --dist loadgroup
 PRESET ?= quick
 INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
@@ -25,10 +27,10 @@ replicate: $(INSTALLED)
 	$(BIN)/tfgen run --all --preset $(PRESET) $(ARGS)
 
 test: $(INSTALLED) $(RUNTIME)/fetched
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 test-all: $(INSTALLED) $(RUNTIME)/fetched
-	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "slow or not slow" $(PROCESSES) $(ARGS)
 
 $(RUNTIME)/fetched: $(INSTALLED)
 	mkdir -p $(RUNTIME)

@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from helpers import SmokeRun, StubModule, finished_run
 
-SMOKE_EPOCHS = 2
+# Smaller batches where they take seconds; the epochs keep their 100.
+SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("batch_size=64",)}
+# The recipes whose shared runs one process makes, where several run the tests; another one makes the rest.
+GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "smoke" in item.fixturenames or item.path.parent.name == "recipes":
+            named = {item.callspec.params.get("name")} if hasattr(item, "callspec") else set()
+            named.add(item.path.stem.removeprefix("test_").replace("_", "-"))
+            item.add_marker(pytest.mark.xdist_group("gans" if named & GANS else "recipes"))
 
 
 @pytest.fixture
@@ -96,9 +107,11 @@ def smoke(digits, tmp_path_factory):
                     return function(*args, **kwargs)
 
                 patch.setattr(figures, figure, drawing)
-            options = {"preset": "smoke", "epochs": SMOKE_EPOCHS, "output_dir": directory / "runs"}
-            results = run(name, digits, **options)
-        done[name] = SmokeRun(directory / "runs" / name, results, batches, validations, first_batches, killed, drawn)
+            options = {"preset": "smoke", "epochs": 2, "settings": SMOKE_SETTINGS.get(name, ())}
+            results = run(name, digits, output_dir=directory / "runs", **options)
+        done[name] = SmokeRun(
+            directory / "runs" / name, options, results, batches, validations, first_batches, killed, drawn
+        )
         return done[name]
 
     return smoke_run

@@ -69,6 +69,7 @@ class SmokeRun:
 
     Attributes:
         directory: of the run; no test changes it.
+        options: that it was run with.
         results: contents of `results.json`.
         batches: every `Batches` that was streamed.
         validations: the inputs of the validation data of each training.
@@ -79,6 +80,7 @@ class SmokeRun:
     """
 
     directory: object
+    options: dict
     results: dict
     batches: list
     validations: list

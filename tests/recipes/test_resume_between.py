@@ -30,7 +30,7 @@ def test_a_run_killed_in_a_training_between_equals_an_uninterrupted_one_bit_for_
     trainings = list(whole.killed)
     assert training in trainings[1:-1]
     shutil.copytree(whole.killed[training], tmp_path / name)
-    resumed = run(name, digits, preset="smoke", epochs=2, output_dir=tmp_path, resume=True)
+    resumed = run(name, digits, **whole.options, output_dir=tmp_path, resume=True)
     assert resumed["metrics"] == whole.results["metrics"]
     checkpoints = [sorted((path / "checkpoints").glob("*.keras")) for path in (whole.directory, tmp_path / name)]
     assert (

@@ -67,7 +67,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(smoke,
         shutil.rmtree(tmp_path / name, ignore_errors=True)
         shutil.copytree(whole.killed[training], tmp_path / name)
         assert not (tmp_path / name / "results.json").exists()
-        resumed = run(name, digits, preset="smoke", epochs=2, output_dir=tmp_path, resume=True)
+        resumed = run(name, digits, **whole.options, output_dir=tmp_path, resume=True)
         assert resumed["metrics"] == whole.results["metrics"]
         checkpoints = [sorted((path / "checkpoints").glob("*.keras")) for path in (whole.directory, tmp_path / name)]
         assert [path.name for path in checkpoints[0]] == [path.name for path in checkpoints[1]]
