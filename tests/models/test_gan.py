@@ -88,7 +88,7 @@ def test_one_iteration_is_algorithm_1(images, k):
 def test_a_last_batch_that_k_does_not_divide_trains_on_what_k_divides(images):
     steps = []
     for n in (60, 62):
-        model = small_gan(jit_compile=True, optimizer=sgd, discriminator_steps=3)
+        model = small_gan(optimizer=sgd, discriminator_steps=3)
         model.fit(images[:n], batch_size=62, epochs=1, shuffle=False, verbose=0)
         steps.append(weights(model))
     assert int(model.discriminator_optimizer.iterations) == 3
@@ -181,9 +181,13 @@ def test_against_a_fixed_generator_the_discriminator_nears_the_optimal_one():
     model.generator.set_weights([np.zeros((8, 4)), np.array([8.0, 8.0, -8.0, -8.0])])
     made, other = np.array([[1, 1, 0, 0]], np.float32), np.array([[0, 0, 1, 1]], np.float32)
     data = tf.constant(np.repeat(np.concatenate([made, other]), [16, 48], axis=0))
-    update = tf.function(model._update_discriminator)
-    for i in range(1500):
-        update(data, model.sample_noise((64, 8), [0, i]))
+
+    @tf.function
+    def train():
+        for i in tf.range(1500):
+            model._update_discriminator(data, model.sample_noise((64, 8), tf.stack([0, i])))
+
+    train()
     assert float(tf.sigmoid(model.discriminator(made))[0, 0]) == pytest.approx(0.2, abs=0.01)
     assert float(tf.sigmoid(model.discriminator(other))[0, 0]) > 0.99
 
@@ -200,33 +204,36 @@ def test_evaluation_changes_nothing_and_repeats_itself(images):
 def test_fit_moves_the_samples_to_the_data():
     """Two-dimensional Gaussian data: the samples' mean comes near theirs, and they do not collapse to a point."""
     data = np.random.default_rng(0).normal([0.3, 0.7], [0.05, 0.1], (2000, 2)).astype(np.float32)
-    model = small_gan(jit_compile=True, generator_units=(32,), discriminator_units=(32,), input_dim=2)
+    model = small_gan(generator_units=(32,), discriminator_units=(32,), input_dim=2)
     z = model.sample_noise((2000, 8), [1, 1])
     assert np.abs(model.generator(z).numpy().mean(0) - [0.3, 0.7]).max() > 0.15
-    rates = [keras.optimizers.schedules.CosineDecay(2e-3, 3000) for _ in range(2)]
-    model.compile(*map(keras.optimizers.Adam, rates), jit_compile=True, steps_per_execution=20)
-    model.fit(data, batch_size=100, epochs=150, verbose=0)
+    # Without momentum the two networks circle around their equilibrium less: the means of five seeds come within 0.02.
+    rates = [keras.optimizers.schedules.CosineDecay(rate, 3000) for rate in (2e-3, 4e-3)]
+    optimizers = [keras.optimizers.Adam(rate, beta_1=0.0) for rate in rates]
+    model.compile(*optimizers, jit_compile=True, steps_per_execution=100)
+    model.fit(np.tile(data, (150, 1)), batch_size=100, verbose=0)
     samples = model.generator(z).numpy()
-    np.testing.assert_allclose(samples.mean(0), [0.3, 0.7], atol=0.06)
+    np.testing.assert_allclose(samples.mean(0), [0.3, 0.7], atol=0.04)
     assert np.all(samples.std(0) > 0.01) and np.all(samples.std(0) < 0.2)
 
 
 def test_on_the_same_noise_xla_takes_the_step_that_uncompiled_code_takes(images, monkeypatch):
-    fixed = np.random.default_rng(0).uniform(-1, 1, (2, 256, 8)).astype(np.float32)
+    """Three discriminator updates on 20 images each, of the 62."""
+    fixed = np.random.default_rng(0).uniform(-1, 1, (4, 20, 8)).astype(np.float32)
     monkeypatch.setitem(gan.NOISES, "uniform", lambda shape, seed: tf.constant(fixed))
-    models = [small_gan(jit_compile=jit, optimizer=sgd) for jit in (True, False)]
+    models = [small_gan(jit_compile=jit, optimizer=sgd, discriminator_steps=3) for jit in (True, False)]
     for model in models:
-        model.train_on_batch(images)
+        model.train_on_batch(images[:62])
     for a, b in zip(*map(weights, models), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_saving_keeps_both_optimizers_so_that_training_goes_on_bit_for_bit(images, tmp_path):
-    model = small_gan(jit_compile=True, discriminator_steps=2, noise="gaussian", generator_loss="minimax", seed=5)
+    model = small_gan(discriminator_steps=2, noise="gaussian", generator_loss="minimax", seed=5)
     model.fit(images, batch_size=64, epochs=2, shuffle=False, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_config() == model.get_config()
+    assert loaded.get_config() == model.get_config() and loaded.jit_compile is False
     assert (loaded.noise, loaded.generator_loss, loaded.seed) == ("gaussian", "minimax", 5)
     for name, iterations in (("generator_optimizer", 8), ("discriminator_optimizer", 16)):
         old, new = getattr(model, name), getattr(loaded, name)

@@ -20,7 +20,7 @@ def small(num_samples, **kwargs):
     keras.utils.set_random_seed(0)
     options = {"latent_dim": 1, "hidden_units": (16,), "input_dim": 12, **kwargs}
     model = ImportanceWeightedVAE(num_samples=num_samples, **options)
-    model.compile(keras.optimizers.Adam(3e-3), jit_compile=True)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
     return model
 
 
@@ -41,15 +41,14 @@ def exact_log_likelihood(model, x):
 
 def bounds(model, x, draws=200):
     """Returns the mean over draws of each image's bound, and the standard error of that mean."""
-    values = -np.array(
-        [model.loss_and_terms(x, stateless_seed(7, Draw.EVALUATION, i))[0] for i in range(draws)], np.float64
-    )
+    loss = tf.function(lambda i: model.loss_and_terms(x, stateless_seed(7, Draw.EVALUATION, i))[0])
+    values = -np.array([loss(i) for i in tf.range(draws)], np.float64)
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(draws)
 
 
 def test_the_bound_rises_with_k_towards_the_exact_likelihood_and_stays_below_it(data):
     model = small(1)
-    model.fit(np.tile(data, (10, 1)), batch_size=64, epochs=4, verbose=0)
+    model.fit(np.tile(data, (40, 1)), batch_size=64, verbose=0)
     exact = exact_log_likelihood(model, data)
     means = []
     for k in (1, 5, 50):
@@ -72,8 +71,8 @@ def test_one_sample_gives_the_elbo_in_expectation_and_the_same_terms(data):
     expected = plain.negative_elbo_terms(data, seed)
     np.testing.assert_allclose(kl, expected[1], rtol=1e-5)
     bound, error = bounds(model, data, 400)
-    values = [sum(plain.negative_elbo_terms(data, stateless_seed(8, Draw.EVALUATION, i))) for i in range(400)]
-    assert np.mean(bound) == pytest.approx(-np.mean(values), abs=10 * np.mean(error))
+    loss = tf.function(lambda i: sum(plain.negative_elbo_terms(data, stateless_seed(8, Draw.EVALUATION, i))))
+    assert np.mean(bound) == pytest.approx(-np.mean([loss(i) for i in tf.range(400)]), abs=10 * np.mean(error))
     assert np.mean(reconstruction) == pytest.approx(np.mean(expected[0]), rel=0.05)
 
 
@@ -116,7 +115,7 @@ def test_training_on_more_samples_gives_the_better_likelihood(data):
     exact = []
     for k in (1, 20):
         model = small(k, hidden_units=(8,))
-        model.fit(np.tile(data, (30, 1)), batch_size=64, epochs=10, shuffle=False, verbose=0)
+        model.fit(np.tile(data, (300, 1)), batch_size=64, shuffle=False, verbose=0)
         exact.append(exact_log_likelihood(model, data).mean())
     assert exact[1] > exact[0]
 

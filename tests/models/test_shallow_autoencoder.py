@@ -15,7 +15,7 @@ VARIANTS = [(activation, tied) for activation in ("relu", "sigmoid") for tied in
 def compiled(activation="relu", tied=False, **kwargs):
     keras.utils.set_random_seed(0)
     model = ShallowAutoencoder(784, 8, activation=activation, tied=tied, **kwargs)
-    model.compile(keras.optimizers.Adam(3e-3), loss=squared_error, jit_compile=True)
+    model.compile(keras.optimizers.Adam(3e-3), loss=squared_error, jit_compile=False)
     return model
 
 
@@ -114,8 +114,24 @@ def test_fit_lowers_the_error_and_one_step_moves_every_weight(activation, tied, 
     after = weights(model)
     assert set(after) == {"kernel", "bias", "decoder_bias"} | (set() if tied else {"decoder_kernel"})
     assert all(np.any(after[name] != before[name]) for name in before)
-    model.fit(images, images, batch_size=32, epochs=30, verbose=0)
+    repeated = np.tile(images, (30, 1))
+    model.fit(repeated, repeated, batch_size=32, verbose=0)
     assert model.evaluate(images, images, verbose=0) < 0.8 * error
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_xla_takes_the_step_that_uncompiled_code_takes(tied, images):
+    stepped = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(0)
+        model = ShallowAutoencoder(784, 8, tied=tied)
+        before = model.get_weights()
+        model.compile(keras.optimizers.SGD(1e-3), loss=squared_error, jit_compile=jit_compile)
+        model.train_on_batch(images, images)
+        stepped.append(model.get_weights())
+    for a, b, old in zip(*stepped, before, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+        assert np.abs(a - old).max() > 1e-5
 
 
 def test_evaluation_changes_no_weight(images):
