@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from scipy.special import softmax
 
 from tfgen.models import autoencoder, classifier
@@ -39,3 +40,28 @@ def test_a_stacked_autoencoder_s_encoder_fits_into_the_classifier():
     network.set_weights([*encoder.get_weights(), np.zeros((4, 10)), np.zeros(10)])
     x = np.random.default_rng(0).random((5, 9)).astype(np.float32)
     np.testing.assert_array_equal(network.get_layer("encoder")(x), encoder(x))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: classifier.feature_classifier(64, 4, (5, 3)),
+        lambda: classifier.convolutional_classifier((8, 8), 4, (2, 3), 5),
+    ],
+    ids=["features", "convolutional"],
+)
+def test_xla_takes_the_step_that_uncompiled_code_takes(network):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 64)).astype(np.float32), np.arange(20) % 4
+    stepped = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(0)
+        model = network()
+        before = model.get_weights()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=jit_compile)
+        model.train_on_batch(x, y)
+        stepped.append(model.get_weights())
+    for a, b in zip(*stepped, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert sum(np.any(a != old) for a, old in zip(stepped[0], before, strict=True)) == len(before)

@@ -74,3 +74,16 @@ def test_the_bound_is_tight_at_the_posterior():
     assert linear_gaussian.kl_to_posterior(X, *q, weights, bias, noise_variance) == pytest.approx(0, abs=1e-12)
     expected, kl = linear_gaussian.elbo_terms(X, *q, weights, bias, noise_variance)
     assert expected - kl == pytest.approx(linear_gaussian.log_likelihood(X, weights, bias, noise_variance), rel=1e-12)
+
+
+def test_what_the_bound_loses_as_q_moves_away_is_the_gap_that_its_distance_costs():
+    """log p(x) by hand: x ~ N(0, W W^T + I / 2) with W = (1, 1/2). KL of two normals of one variance: d^2 / (2 v)."""
+    z_means, elbo, gap, log_likelihood = linear_gaussian.bound_as_q_moves()
+    x, covariance = np.array([1.5, -0.2]), np.array([[1.5, 0.5], [0.5, 0.75]])
+    assert log_likelihood == pytest.approx(
+        -0.5 * x @ np.linalg.inv(covariance) @ x - np.log(2 * np.pi * np.sqrt(1.5 * 0.75 - 0.25)), rel=1e-12
+    )
+    np.testing.assert_allclose(elbo + gap, log_likelihood, rtol=1e-12)
+    # The posterior's precision is 1 + (1 + 1/4) / (1/2) = 3.5 and its mean (1.5 - 0.1) / (1/2) / 3.5 = 0.8.
+    np.testing.assert_allclose(gap, 3.5 * (z_means - 0.8) ** 2 / 2, atol=1e-12)
+    assert z_means[np.argmax(elbo)] == pytest.approx(0.8) and z_means.min() < 0 < 1.6 < z_means.max()
