@@ -53,15 +53,20 @@ def stub(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def smoke(digits, tmp_path_factory):
-    """Function from a recipe to its `SmokeRun`, preset smoke for two epochs on the digits; run when first asked for."""
+def smoke(digits, tmp_path_factory, pytestconfig):
+    """Function from a recipe to its `SmokeRun`, preset smoke for two epochs on the digits; run when first asked for.
+
+    XLA takes longer to compile a recipe than two epochs take: only where slow tests run too are the runs compiled.
+    """
     import keras
 
     from tfgen import figures
     from tfgen.data.batches import Batches
     from tfgen.runner.run import run
+    from tfgen.training.run import Run
 
     directory, done = tmp_path_factory.mktemp("smoke"), {}
+    jit_compile, compile_options = pytestconfig.option.markexpr != "not slow", Run.compile_options
 
     def smoke_run(name):
         from tfgen.recipes import RECIPES
@@ -95,7 +100,12 @@ def smoke(digits, tmp_path_factory):
                 shutil.rmtree(killed[training], ignore_errors=True)
                 shutil.copytree(directory / "runs" / name, killed[training])
 
+        def options_of_a_test(self, *args, **kwargs):
+            options = compile_options(self, *args, **kwargs)
+            return {**options, "jit_compile": options["jit_compile"] and jit_compile}
+
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Run, "compile_options", options_of_a_test)
             patch.setattr(Batches, "stream", seen_stream)
             patch.setattr(keras.Model, "fit", seen_fit)
             patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", seen_epoch)
