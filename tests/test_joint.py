@@ -85,7 +85,9 @@ def test_an_x_without_probability_has_no_conditional():
     }
 
 
-@pytest.mark.parametrize("sample", [[], (), iter([]), collections.Counter()], ids=["list", "tuple", "iterator", "counter"])
+@pytest.mark.parametrize(
+    "sample", [[], (), iter([]), collections.Counter()], ids=["list", "tuple", "iterator", "counter"]
+)
 def test_an_empty_sample_is_refused(sample):
     with pytest.raises(ValueError, match="`sample` is empty; give at least one pair"):
         joint(sample)
