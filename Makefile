@@ -59,7 +59,7 @@ docs: $(INSTALLED)
 	$(BIN)/python -m tfgen.report.documents
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find tfgen tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): setup.cfg pyproject.toml

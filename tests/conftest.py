@@ -17,6 +17,7 @@ SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("b
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name.
 def pytest_collection_modifyitems(items):
     for item in items:
         if "smoke" in item.fixturenames or item.path.parent.name == "recipes":
