@@ -270,7 +270,7 @@ def test_a_request_that_cannot_be_met_gets_one_line_and_code_2_and_writes_nothin
 def test_an_environment_that_names_a_file_as_data_directory_gets_one_line_and_code_2(place, capfd, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "file")
     assert call(["run", "vae", "--preset", "smoke"]) == 2
-    assert_one_line(capfd.readouterr().err, ["'file'", "no directory that can be read"])
+    assert_one_line(capfd.readouterr().err, ["'file'", "cannot be read"])
 
 
 # From a call that is answered at once to its exit code.

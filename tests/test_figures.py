@@ -110,10 +110,10 @@ def test_frames_name_their_epochs():
     assert [frame.axes[0].get_title() for frame in frames] == ["epoch 1", "epoch 30"]
 
 
-def test_class_shares_are_shown_in_per_cent():
-    (axes,) = figures.class_shares([0.25, 0.75, 0, 0], "").axes
+def test_class_fractions_are_shown_in_per_cent():
+    (axes,) = figures.class_fractions([0.25, 0.75, 0, 0], "").axes
     assert [bar.get_height() for bar in axes.patches] == [25, 75, 0, 0]
-    assert list(axes.lines[0].get_ydata()) == [25, 25]  # the even share
+    assert list(axes.lines[0].get_ydata()) == [25, 25]  # equal fractions
 
 
 def test_the_bound_and_its_gap_fill_the_height_of_the_likelihood():

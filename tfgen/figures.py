@@ -1,4 +1,4 @@
-"""Pictures of results: arrays in, `matplotlib.figure.Figure` out. Nothing here knows of models or files.
+"""Figures of results: functions from arrays to a `matplotlib.figure.Figure`. They know no models and no files.
 
 Images are `(n, height, width)` floats in [0, 1].
 """
@@ -21,11 +21,11 @@ def png(figure, dpi=120):
 
 
 def gif(frames, milliseconds=250, last_milliseconds=2500, dpi=80):
-    """Returns figures of one size as the bytes of an animated GIF in shades of grey, which begins again for ever.
+    """Returns figures of equal size as the bytes of an animated GIF in shades of grey that loops for ever.
 
     Args:
         frames: the figures, at least one.
-        milliseconds: how long each is shown.
+        milliseconds: how long each figure is shown.
         last_milliseconds: how long the last is shown.
         dpi: pixels per inch of the figures.
     """
@@ -53,7 +53,7 @@ def tile(images, columns, gap=1.0):
 def tiled_png(images, columns):
     """Returns images, `columns` in a row, as the bytes of a PNG about 1,000 pixels wide or more.
 
-    No axes and no resampling: a pixel of an image is a square of whole pixels.
+    It has no axes and is not resampled: each pixel of an image becomes a square of whole pixels.
     """
     tiled = tile(images, columns)
     scale = max(1, 1000 // tiled.shape[1])
@@ -68,7 +68,7 @@ def _show(axes, image):
 
 
 def image_grid(images, columns=8, title=None):
-    """Returns a picture of images, `columns` in a row."""
+    """Returns a grid of images, `columns` in a row."""
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(0.55 * columns, 0.55 * rows + 0.4))
     axes = figure.add_subplot()
@@ -88,10 +88,10 @@ def reconstructions(originals, reconstructed, title):
 
 
 def features(weights, title):
-    """Returns what hidden units answer to: each unit's weights as a picture, one panel a model.
+    """Returns the weights of hidden units as pictures, one panel a model: what each unit responds to.
 
-    Every picture has a scale of its own, from minus to plus the 90th percentile of its weights' magnitudes, and 0 is
-    white. The largest would hide the rest: weights of pixels that are hardly ever lit grow unchecked.
+    Each picture has its own scale, symmetric about 0 (white) and up to the 90th percentile of the weights' magnitudes.
+    A scale up to the largest weight would hide the rest, since weights of rarely lit pixels grow unchecked.
 
     Args:
         weights: dict from a model's name to `(units, height, width)` weights.
@@ -114,7 +114,7 @@ def features(weights, title):
 
 
 def through_training(snapshots, title):
-    """Returns one column of samples per epoch; every column decodes the same noise.
+    """Returns samples through training: one column an epoch, all of the same noise.
 
     Args:
         snapshots: dict from epoch to images.
@@ -130,7 +130,7 @@ def through_training(snapshots, title):
 
 
 def frames_through_training(snapshots, columns=6):
-    """Returns one figure an epoch, all of one size, for `gif`.
+    """Returns figures of equal size, one an epoch, for `gif`.
 
     Args:
         snapshots: dict from epoch to images.
@@ -148,12 +148,12 @@ def frames_through_training(snapshots, columns=6):
 
 
 def panels_of_images(panels, columns, title):
-    """Returns grids of images, one panel beside the other.
+    """Returns grids of images, one panel each, side by side.
 
     Args:
         panels: dict from a panel's title to images.
         columns: images in a row of a panel.
-        title: heading of the whole.
+        title: heading of the figure.
     """
     rows = max(-(-len(images) // columns) for images in panels.values())
     figure = Figure(figsize=(0.42 * columns * len(panels) + 0.4, 0.42 * rows + 0.9), layout="constrained")
@@ -165,12 +165,12 @@ def panels_of_images(panels, columns, title):
 
 
 def _marker(values):
-    """Returns the marker of a curve: a line of one point draws nothing."""
+    """Returns a marker for a curve of a single point, which a line alone would not show; else None."""
     return "o" if np.isfinite(values).sum() == 1 else None
 
 
 def curves(history, panels, log=False):
-    """Returns training curves, one panel beside the other.
+    """Returns training curves, the panels side by side.
 
     Args:
         history: dict from a quantity's name to its values, one an epoch; NaN leaves a gap.
@@ -190,7 +190,7 @@ def curves(history, panels, log=False):
             axes.set(xlim=(0.5, 1.5), xticks=[1])
         if log:
             axes.set_yscale("log")
-            # 6 rather than 6 x 10^0; a range of a few decades has room for its 1, 2, 3 and 5 only.
+            # Ticks read 6, not 6 x 10^0. A range of several decades has room for the ticks 1, 2, 3 and 5 only.
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
         axes.grid(alpha=0.3, which="both")
@@ -199,18 +199,18 @@ def curves(history, panels, log=False):
     return figure
 
 
-def class_shares(shares, title):
-    """Returns a bar chart of the share of each class, with the even share as a line."""
+def class_fractions(fractions, title):
+    """Returns a bar chart of the fraction of each class, with equal fractions as a line."""
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
-    axes.bar(np.arange(len(shares)), 100 * np.asarray(shares))
-    axes.axhline(100 / len(shares), color="black", linewidth=0.8, linestyle="--")
-    axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=np.arange(len(shares)))
+    axes.bar(np.arange(len(fractions)), 100 * np.asarray(fractions))
+    axes.axhline(100 / len(fractions), color="black", linewidth=0.8, linestyle="--")
+    axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=np.arange(len(fractions)))
     return figure
 
 
 def scatter(panels, labels):
-    """Returns codes in the plane, one panel beside the other, each point in the colour of its class.
+    """Returns scatter plots of codes in the plane, side by side, each point in the colour of its class.
 
     Args:
         panels: dict from a title to `(n, 2)` codes.
@@ -235,8 +235,8 @@ def code_statistics(spectra, mean, standard_deviation, title):
 
     Args:
         spectra: dict from a code's name to the eigenvalues of its covariance matrix, the largest first.
-        mean: `(dim,)`, of each unit of the code.
-        standard_deviation: `(dim,)`, likewise.
+        mean: `(dim,)`, the mean of each unit of the code.
+        standard_deviation: `(dim,)`, the standard deviation of each unit.
         title: heading.
     """
     figure = Figure(figsize=(10, 3.8), layout="constrained")
@@ -256,7 +256,7 @@ def code_statistics(spectra, mean, standard_deviation, title):
 
 
 def bound(z_means, elbo, gap, log_likelihood):
-    """Returns the picture of log p(x) = ELBO + KL(q || p(z|x)): two terms that change and add up to one that does not.
+    """Returns a plot of log p(x) = ELBO + KL(q || p(z|x)): both terms depend on q, their sum does not.
 
     Args:
         z_means: `(n,)`, the mean of q.
@@ -275,12 +275,11 @@ def bound(z_means, elbo, gap, log_likelihood):
 
 
 def probability_tables(tables, title):
-    """Returns tables of probabilities, one beside the other.
+    """Returns tables of probabilities, side by side.
 
     Args:
-        tables: list of `(heading, cells)`; the cells are a dict from `(x, y)` to what is to stand there, and the
-            rows are the x and the columns the y.
-        title: heading of the whole.
+        tables: list of `(heading, cells)`; the cells are a dict from `(x, y)`, row and column, to a value.
+        title: heading of the figure.
     """
     figure = Figure(figsize=(3.2 * len(tables), 1.9), layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -300,13 +299,13 @@ def probability_tables(tables, title):
 
 
 def decision_boundaries(points, classes, grid, scores, densities):
-    """Returns two classes of points: left the boundaries alone, right the densities that a boundary follows from.
+    """Returns two classes of points twice: with the boundaries alone, and with the densities that imply one.
 
     Args:
         points: `(n, 2)` float.
         classes: `(n,)`, each 0 or 1.
-        grid: `(horizontal, vertical)`, two 1-D arrays of coordinates; all else is given on their `(v, h)` mesh.
-        scores: dict from a discriminative model's name, two at most, to `(v, h)` values, 0 on its boundary.
+        grid: `(horizontal, vertical)`, two 1-D arrays of h and v coordinates, which span a `(v, h)` mesh.
+        scores: dict from the name of a discriminative model to `(v, h)` values, 0 on its boundary; two models at most.
         densities: `(2, v, h)`: p(x, y) for y = 0 and 1.
     """
     colors = ("tab:blue", "tab:orange")
@@ -331,7 +330,7 @@ def decision_boundaries(points, classes, grid, scores, densities):
 
 
 def grouped_bars(groups, title, unit):
-    """Returns horizontal bars with their values, several series side by side.
+    """Returns a horizontal bar chart of several series, with the values at the bars.
 
     Args:
         groups: dict from a row's label to a dict from a series' name to its value; a row may lack a series.
@@ -379,11 +378,11 @@ def rows_of_images(rows, title):
 
 
 def discriminator_outputs(histories, title):
-    """Returns what the discriminators of several GANs say through training, one panel a GAN, all on one scale.
+    """Returns the discriminators' outputs through training, one panel a GAN, all on one scale.
 
     Args:
         histories: dict from a panel's title to a dict from a line's name to its values, one an epoch.
-        title: heading of the whole.
+        title: heading of the figure.
     """
     figure = Figure(figsize=(3.1 * len(histories), 3.2), layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -402,14 +401,14 @@ def discriminator_outputs(histories, title):
 
 
 def generator_gradients(d, derivatives, first_epoch, d_alone, norms):
-    """Returns how strong a gradient the generator gets from each loss, by the discriminator's verdict on its images.
+    """Returns a plot of the generator's gradient under each loss, as a function of D's output on generated images.
 
     Args:
         d: `(n,)` float in (0, 1), values of D(G(z)).
         derivatives: dict from a loss to `(n,)`, its derivative with respect to D's logit at these values.
         first_epoch: the mean D(G(z)) in the first epoch of each trained GAN.
-        d_alone: `(steps,)`, mean D(G(z)) of an untrained generator while the discriminator alone is trained.
-        norms: dict from a loss to `(steps,)`, the norm of that generator's gradient.
+        d_alone: `(steps,)`, mean D(G(z)) of an untrained generator while only the discriminator is trained.
+        norms: dict from a loss to `(steps,)`, the norm of the gradient that this generator gets.
     """
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -432,17 +431,17 @@ def generator_gradients(d, derivatives, first_epoch, d_alone, norms):
 
 
 def adversarial_stages(x, data_density, stages, z, title):
-    """Returns the picture of figure 1 of Goodfellow et al. 2014: densities, D and D* above, z -> x = G(z) below.
+    """Returns figure 1 of Goodfellow et al. 2014 redrawn: densities, D and D* above, z -> x = G(z) below.
 
-    D and D* are drawn where the two densities together reach a hundredth of the data's peak.
+    D and D* are drawn where the sum of both densities exceeds a hundredth of the data's peak.
 
     Args:
         x: `(bins,)` centres of the bins.
         data_density: `(bins,)`, p_data.
         stages: dict from a panel's title to a dict of `model_density`, `discriminator`, `optimal_discriminator`,
             each `(bins,)`, and `generated`, the points G(z) for the given z.
-        z: `(m,)` points of noise, drawn on a scale of their own.
-        title: heading of the whole.
+        z: `(m,)` points of noise, drawn on a separate scale.
+        title: heading of the figure.
     """
     figure = Figure(figsize=(3.3 * len(stages) + 0.5, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -475,7 +474,7 @@ def adversarial_stages(x, data_density, stages, z, title):
 
 
 def roc_curves(panels):
-    """Returns ROC curves, one panel beside the other, with the diagonal of chance.
+    """Returns ROC curves, the panels side by side, with the diagonal of chance.
 
     Args:
         panels: dict from a title to a dict from a curve's name to `(false positive rates, true positive rates)`.
@@ -489,24 +488,24 @@ def roc_curves(panels):
         axes.set(xlabel="share of the other digits called anomalous", ylabel="share of the left-out digit found")
         axes.set_aspect("equal")
         axes.grid(alpha=0.3)
-        # Below the diagonal lie the curves of what is not found.
+        # Outside the axes: curves below the diagonal, of anomalies that are not found, fill the lower right.
         axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
 def errors_by_count(series, counts, title, unit):
-    """Returns lines with error bars over a number of examples, both axes logarithmic.
+    """Returns lines with error bars over numbers of labelled images, both axes logarithmic.
 
     Args:
-        series: dict from a line's name to `(means, standard deviations)`, one of each for every count; a standard
-            deviation that is not known is NaN, and has no bar.
-        counts: numbers of examples, increasing.
+        series: dict from a line's name to `(means, standard deviations)`, one of each for every count. NaN as a
+            standard deviation means that it is not known; no bar is drawn.
+        counts: numbers of labelled images, increasing.
         title: heading.
         unit: what the values are.
     """
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    # Moved apart by a few per cent, so that no bar hides another.
+    # Each line is shifted by a few per cent, so that no bar hides another.
     shifts = np.geomspace(0.9, 1 / 0.9, len(series))
     for (name, (means, deviations)), shift in zip(series.items(), shifts, strict=True):
         axes.errorbar(np.multiply(counts, shift), means, deviations, marker="o", markersize=4, capsize=3, label=name)

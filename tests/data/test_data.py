@@ -82,7 +82,7 @@ def test_the_directory_that_the_environment_names_may_be_missing_but_no_file(tmp
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "missing"))
     assert data.load("digits").name == "digits" and not (tmp_path / "missing").exists()
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="file' is no directory that can be read"):
+    with pytest.raises(InputError, match="file' cannot be read"):
         data.load("digits")
     # A directory that is named goes before that of the environment.
     assert data.load("digits", tmp_path).name == "digits"

@@ -151,7 +151,7 @@ def test_source_that_is_no_directory_is_refused(tmp_path, source):
 
 UNFIT = {
     "label too large": ({"y_train": np.uint8([*range(9), 10, 0, 1])}, ["train", 10, "0 to 9"]),
-    "one label too few": ({"y_test": np.uint8([1, 2, 3, 4])}, ["test", "5 images", "4 labels", "one label an image"]),
+    "one label too few": ({"y_test": np.uint8([1, 2, 3, 4])}, ["test", "5 images", "4 labels", "one label"]),
     "one image too few": ({"x_train": np.zeros((11, 28, 28), np.uint8)}, ["train", "11 images", "12 labels"]),
     "empty": ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)}, ["test", "no images"]),
     "wrong size": ({"x_train": np.zeros((12, 28, 27), np.uint8)}, ["train", "(12, 28, 27)", "(n, 28, 28)"]),

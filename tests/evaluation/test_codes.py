@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfgen.evaluation.codes import code_shift, covariance_spectrum, near_dead_share, participation_ratio
+from tfgen.evaluation.codes import code_shift, covariance_spectrum, near_dead_fraction, participation_ratio
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_near_dead_units_are_those_that_hardly_vary_whatever_their_mean():
     alternating = np.where(np.arange(100) % 2, 1.0, -1.0)
     code = np.stack([alternating, 2 * alternating, 0.005 * alternating + 50, np.full(100, 9.0), 0.5 * alternating], 1)
     # Standard deviations 1, 2, 0.005, 0 and 0.5; their median is 0.5.
-    assert near_dead_share(code, 0.011) == 2 / 5
-    assert near_dead_share(code, 0.009) == 1 / 5
-    assert near_dead_share(1e6 * code, 0.011) == 2 / 5
-    assert near_dead_share(np.zeros((10, 3)), 0.01) == 1
+    assert near_dead_fraction(code, 0.011) == 2 / 5
+    assert near_dead_fraction(code, 0.009) == 1 / 5
+    assert near_dead_fraction(1e6 * code, 0.011) == 2 / 5
+    assert near_dead_fraction(np.zeros((10, 3)), 0.01) == 1
 
 
 def test_code_shift_is_that_of_known_codes():

@@ -1,22 +1,22 @@
-"""Class shares and the classifier score, by hand and by entropies."""
+"""Class fractions and the classifier score, by hand and by entropies."""
 
 import numpy as np
 import pytest
 
-from tfgen.evaluation.coverage import class_shares, classifier_score
+from tfgen.evaluation.coverage import class_fractions, classifier_score
 
 
-def test_class_shares_count_the_largest_entry_of_each_row():
+def test_class_fractions_count_the_largest_entry_of_each_row():
     logits = np.array([[0, 5, 1], [9, 0, 1], [-1, -2, -3], [0, 0.1, 0]])
-    np.testing.assert_allclose(class_shares(logits), [0.5, 0.5, 0.0])
+    np.testing.assert_allclose(class_fractions(logits), [0.5, 0.5, 0.0])
 
 
 def test_a_collapsed_generator_has_a_class_without_samples():
     even = np.eye(10)[np.arange(1000) % 10]
     collapsed = np.eye(10)[np.arange(1000) % 9]
-    assert class_shares(even).min() == pytest.approx(0.1)
-    assert class_shares(collapsed).min() == 0
-    assert class_shares(collapsed).sum() == pytest.approx(1)
+    assert class_fractions(even).min() == pytest.approx(0.1)
+    assert class_fractions(collapsed).min() == 0
+    assert class_fractions(collapsed).sum() == pytest.approx(1)
 
 
 def test_the_classifier_score_is_the_number_of_evenly_covered_classes():
@@ -52,7 +52,7 @@ def test_rows_that_are_no_probabilities_have_no_classifier_score(row):
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_have_no_classes(wrong):
     x = np.array([[0.2, 0.8], [0.7, 0.3]])
-    assert class_shares(x).tolist() == [0.5, 0.5]
+    assert class_fractions(x).tolist() == [0.5, 0.5]
     x[1, 0] = wrong
     with pytest.raises(ValueError, match="`probabilities` must be finite"):
-        class_shares(x)
+        class_fractions(x)

@@ -1,4 +1,4 @@
-"""Datasets: images and labels in memory, with their shape and classes, in three splits. Imports no TensorFlow."""
+"""Datasets in memory: images and labels in three splits, with image shape and classes. Imports no TensorFlow."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ if typing.TYPE_CHECKING:
 
 TFDS_NAMES = ("mnist", "fashion_mnist", "kmnist")
 NAMES = ("auto", *TFDS_NAMES, "digits")
-# Of the permutation that decides which training images are held out for validation.
+# Seeds the permutation that decides which training images are held out for validation.
 SPLIT_SEED = 2013
 
 
@@ -30,12 +30,12 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset's three splits and what its images are.
+    """The three splits of a dataset, with the shape and the number of classes of its images.
 
     Attributes:
-        name: such as "mnist".
+        name: for example "mnist".
         train, validation, test: the `Split`s.
-        comparable: whether published MNIST numbers may stand beside its results.
+        comparable: whether its results may be compared with published MNIST numbers.
         image_shape: `(height, width)` in pixels.
         classes: the number of classes.
     """
@@ -62,34 +62,34 @@ class Dataset:
 
 
 def check(name, data_dir):
-    """Raises `InputError` for an unknown dataset, or a `data_dir` that is no directory; None is the default one."""
+    """Raises `InputError` if the dataset is unknown or `data_dir` is neither a directory nor None, the default."""
     if name not in NAMES:
         raise InputError(f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise InputError(f"the data directory {str(data_dir)!r} is not a directory; make it or name another")
-    # The one that is named by the environment need not exist: the set is then not prepared.
+    # The directory in TFDS_DATA_DIR need not exist: no set is prepared then.
     directory = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR", "."))
     if directory.exists() and not (directory.is_dir() and os.access(directory, os.R_OK | os.X_OK)):
-        raise InputError(f"the data directory {str(directory)!r} is no directory that can be read; name another")
+        raise InputError(f"the data directory {str(directory)!r} cannot be read; name another")
 
 
 def load(name="auto", data_dir=None):
     """Returns a dataset, downloading it through TFDS if it is not prepared and the network allows.
 
-    Five sixths of the training images train and one sixth validates (50,000 and 10,000 of MNIST's 60,000), by index
-    after a permutation with a fixed seed. Test is test.
+    A permutation with a fixed seed splits the training images: five sixths train and one sixth validates, 50,000 and
+    10,000 of MNIST's 60,000. The test split stays the test split.
 
     Args:
-        name: "mnist", "fashion_mnist", "kmnist", "digits", or "auto": MNIST where it can be had, otherwise digits,
-            which is announced.
+        name: "mnist", "fashion_mnist", "kmnist", "digits" or "auto". Auto is MNIST if it is prepared or can be
+            downloaded, otherwise digits, which is then announced.
         data_dir: the TFDS data directory; None means TFDS_DATA_DIR, else TFDS's default.
 
     Returns:
         A `Dataset`.
 
     Raises:
-        InputError: for an unknown name, a `data_dir` that is no directory, or a prepared set that cannot be read.
-        RunError: if the set is neither prepared nor to be had from the network.
+        InputError: if the name is unknown, `data_dir` is not a directory, or the prepared set cannot be read.
+        RunError: if the set is not prepared and cannot be downloaded.
     """
     check(name, data_dir)
     if name == "digits":
@@ -113,8 +113,8 @@ def load(name="auto", data_dir=None):
 def digits():
     """Returns scikit-learn's UCI digits: 1,797 images of 8x8 pixels, enlarged to 20x20 and centred in 28x28.
 
-    The enlargement is a cubic spline, clipped; 20x20 in 28x28 is MNIST's own layout. 1,250 images train, 250 validate,
-    297 test, by index after a permutation with a fixed seed.
+    They are enlarged by a cubic spline and clipped; MNIST also has digits of 20x20 in 28x28. A permutation with a fixed
+    seed splits them: 1,250 images train, 250 validate, 297 test.
     """
     import numpy as np
     from scipy import ndimage

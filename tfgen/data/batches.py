@@ -1,4 +1,4 @@
-"""The batches that training reads: scaled or binarised, shuffled anew in every epoch, each a function of (seed, t)."""
+"""Batches for training: scaled or binarised, reshuffled every epoch, batch t a function of (seed, t) alone."""
 
 import dataclasses
 import typing
@@ -30,34 +30,34 @@ def binarize(images, seed):
 
 
 def fixed_binarization(images, number=0):
-    """Returns a set binarised once, the same for every run: what evaluations on binary pixels use.
+    """Returns images binarised once, identically in every run, for evaluation on binary pixels.
 
     Args:
         images: `(n, pixels)` uint8.
-        number: which of the independent binarisations; that of the test images is 0, of the validation images 1.
+        number: which of the independent binarisations: 0 for test images, 1 for validation images.
     """
     return binarize(images, stateless_seed(0, Draw.FIXED_BINARIZATION, number))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
-    """An endless sequence of shuffled batches of a set that stays in memory.
+    """An endless sequence of shuffled batches of images in memory.
 
-    Batch t is a function of (seed, t) alone: epoch t // (n // batch_size) has its own permutation of the set, and with
-    `binarized` each batch is binarised anew. The n mod batch_size images that the permutation puts last sit that epoch
-    out.
+    Batch t is a function of (seed, t) alone. Every epoch, of n // batch_size batches, has its own permutation; with
+    `binarized`, every batch is binarised anew. The last n mod batch_size images of the permutation are left out of the
+    epoch.
 
     Attributes:
-        images: `(n, pixels)` uint8, which are scaled to [0, 1] or binarised; or `(n, dim)` float32, taken as they are.
+        images: `(n, pixels)` uint8, scaled to [0, 1] or binarised; or `(n, dim)` float32, left as they are.
         batch_size: at most n.
         seed: int >= 0, the seed of the run.
-        labels: `(n,)` integers that go with the images, or None.
-        binarized: whether pixels are drawn as Bernoulli(pixel), or scaled.
-        transform: function of a batch's number t, its images and, where there are some, its labels, to what `fit` is to
-            take; None: the images, or the pair of images and labels.
+        labels: `(n,)` integers, the labels of the images, or None.
+        binarized: whether each pixel is drawn from Bernoulli(pixel / 255) instead of scaled.
+        transform: function from a batch's number t, its images and its labels (if there are labels) to what `fit`
+            takes. None yields the images, or the pair of images and labels.
 
     Raises:
-        ValueError: for images, labels, a batch size or a seed of another kind.
+        ValueError: if images, labels, batch size or seed are not as above.
         InputError: if the set is smaller than a batch.
     """
 
@@ -95,7 +95,7 @@ class Batches:
         labels = None if self.labels is None else tf.constant(self.labels)
 
         def batches_of_indices(epoch):
-            # Not index_shuffle, though it needs no sorting: its orders repeat after 256 epochs and are correlated.
+            # index_shuffle would need no sorting, but its permutations repeat after 256 epochs and are correlated.
             order = tf.random.experimental.stateless_shuffle(
                 tf.range(n), stateless_seed(seed, Draw.SHUFFLE, epoch), alg="philox"
             )
@@ -121,11 +121,11 @@ class Batches:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DrawnBatches:
-    """An endless sequence of batches drawn from a distribution, batch t being a function of (seed, t) alone.
+    """An endless sequence of batches drawn from a distribution. Batch t is a function of (seed, t) alone.
 
     Attributes:
-        draw: function from a number of draws n and a `(2,)` integer seed to `(n, dim)` float32.
-        batch_size: draws of a batch.
+        draw: function from the number of points n and a `(2,)` integer seed to `(n, dim)` float32.
+        batch_size: points in a batch.
         seed: int >= 0, the seed of the run.
     """
 
@@ -141,7 +141,7 @@ class DrawnBatches:
 
 
 def pairs(step, x):
-    """A `transform` for autoencoders: the images are inputs and targets."""
+    """Returns the images as both inputs and targets: a `transform` for autoencoders."""
     return x, x
 
 
@@ -149,7 +149,7 @@ def corrupted(corrupt, seed):
     """Returns a `transform` for denoising: corrupted images as inputs, the clean ones as targets.
 
     Args:
-        corrupt: function of images and, as `seed`, of a `(2,)` integer tensor; see `tfgen.data.corruption`.
+        corrupt: function of images and of the keyword `seed`, a `(2,)` integer tensor; see `tfgen.data.corruption`.
         seed: int >= 0, the seed of the run.
     """
 
@@ -162,8 +162,8 @@ def corrupted(corrupt, seed):
 def without_tuning(dataset):
     """Returns a `tf.data.Dataset` without TensorFlow's tuning of its buffers.
 
-    An iterator that is tuned ends only when the tuner next wakes, and that sleeps for twice as long each time: `fit`
-    would return as much as twice as late as it could.
+    A tuned iterator ends only when the tuner next wakes up, and the tuner sleeps twice as long each time. `fit` could
+    then take up to twice as long to return.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,6 +1,6 @@
-"""Random changes of images: the noise that a denoising autoencoder is trained to ignore (lecture A2), and shifts.
+"""Random changes of images: noise for denoising autoencoders (lecture A2), and shifts.
 
-All of them are pure functions of images and a seed.
+All are pure functions of images and a seed.
 """
 
 import tensorflow as tf
@@ -9,21 +9,21 @@ from tfgen.distributions import stateless_normal, stateless_uniform
 
 
 def masking_noise(images, rate, seed):
-    """Returns images in which each pixel is 0 with probability `rate`, independently, and else what it was.
+    """Returns images whose pixels are set to 0 with probability `rate`, each independently.
 
     x~_i = m_i x_i with m_i ~ Bernoulli(1 - rate).
 
     Args:
         images: `(batch, pixels)` float32.
-        rate: float in [0, 1]; 0 returns the images, 1 black ones.
+        rate: float in [0, 1]; 0 leaves the images as they are, 1 makes them black.
         seed: `(2,)` integer tensor, see `distributions.stateless_seed`.
 
     Returns:
         `(batch, pixels)` float32, with mean (1 - rate) x and variance rate (1 - rate) x^2 at a pixel x.
 
     Source: Vincent et al. 2008 and 2010, masking noise.
-    Differs: there the same share of pixels is 0 in every image; here the share varies a little, by
-    sqrt(rate (1 - rate) / pixels).
+    Differs: the papers set the same fraction of pixels to 0 in every image. Here the fraction varies, with a standard
+    deviation of sqrt(rate (1 - rate) / pixels).
     """
     kept = stateless_uniform(tf.shape(images), seed) >= rate
     return tf.where(kept, images, tf.zeros_like(images))
@@ -32,11 +32,11 @@ def masking_noise(images, rate, seed):
 def gaussian_noise(images, standard_deviation, seed):
     """Returns x~ ~ N(x, standard_deviation^2 I), not clipped: pixels may leave [0, 1].
 
-    Clipping would darken white and brighten black, so that the noise would no longer have mean 0.
+    Clipping would darken white and brighten black pixels: the noise would no longer have mean 0.
 
     Args:
         images: `(batch, pixels)` float32.
-        standard_deviation: float >= 0, on the scale of the pixels; 0 returns the images.
+        standard_deviation: float >= 0, on the scale of the pixels; 0 leaves the images as they are.
         seed: `(2,)` integer tensor, see `distributions.stateless_seed`.
 
     Returns:
@@ -48,12 +48,12 @@ def gaussian_noise(images, standard_deviation, seed):
 
 
 def random_shift(images, image_shape, distance, seed):
-    """Returns images moved by a whole number of pixels, at most `distance`, in either direction; black comes in.
+    """Returns images shifted by up to `distance` whole pixels along each axis, padded with black.
 
     Args:
         images: `(batch, height * width)` float32.
         image_shape: `(height, width)`.
-        distance: int >= 0; each of the (2 distance + 1)^2 shifts is as likely.
+        distance: int >= 0; all (2 distance + 1)^2 shifts are equally likely.
         seed: `(2,)` integer tensor, see `distributions.stateless_seed`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Reads and checks MNIST-like files that were fetched by other means: IDX (gzipped or not) and Keras's `mnist.npz`."""
+"""Reads and checks files of MNIST-like datasets: IDX, gzipped or not, and Keras's `mnist.npz`."""
 
 import gzip
 import pathlib
@@ -17,7 +17,7 @@ FILES = {
 
 
 def read_directory(source):
-    """Returns the images and labels found in a directory.
+    """Returns the images and labels in a directory.
 
     Args:
         source: directory with the four IDX files, gzipped or not, or with `mnist.npz`.
@@ -26,8 +26,8 @@ def read_directory(source):
         dict from "train" and "test" to `(images (n, 28, 28) uint8, labels (n,) int64)`.
 
     Raises:
-        InputError: if a file is missing, truncated or malformed, if labels lie outside 0..9, or if the counts of
-            images and labels differ.
+        InputError: if a file is missing, truncated or malformed, labels lie outside 0..9, or there are not as many
+            labels as images.
 
     Source: "The MNIST database", section "File formats" (IDX).
     """
@@ -52,26 +52,26 @@ def _check(what, images, labels):
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"{what}: labels must be integers of shape (n,), got {labels.dtype} {labels.shape}")
     if len(images) != len(labels):
-        raise InputError(f"{what}: {len(images)} images but {len(labels)} labels; there must be one label an image")
+        raise InputError(f"{what}: {len(images)} images but {len(labels)} labels; each image needs one label")
     if len(images) == 0:
-        raise InputError(f"{what}: there are no images in it")
+        raise InputError(f"{what}: it has no images")
     if labels.min() < 0 or labels.max() > 9:
         raise InputError(f"{what}: labels run from {labels.min()} to {labels.max()}; allowed are 0 to 9")
 
 
 def _read_npz(path):
     try:
-        # Opened here, since np.load leaves a file open that it takes for a zip archive and cannot read.
+        # Opened here: np.load leaves the file open if it fails to read it as a zip archive.
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
-            # A member that is no array comes as bytes; a file that is an array and no archive raises IndexError.
+            # np.load returns bytes for a member that is not an array. Indexing a lone array raises IndexError.
             return {split: (np.asarray(archive[f"x_{split}"]), np.asarray(archive[f"y_{split}"])) for split in FILES}
     except (OSError, ValueError, IndexError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is no valid mnist.npz with x_train, y_train, x_test and y_test: {error}") from error
+        raise InputError(f"{path} is not an mnist.npz with x_train, y_train, x_test and y_test: {error}") from error
 
 
 def _find(source, name):
-    # Both spellings are in circulation: train-images-idx3-ubyte and train-images.idx3-ubyte.
+    # Both spellings are in use: train-images-idx3-ubyte and train-images.idx3-ubyte.
     for candidate in (name, name.replace("-idx", ".idx")):
         for suffix in ("", ".gz"):
             if (source / (candidate + suffix)).is_file():
@@ -87,13 +87,13 @@ def _read_idx(path, dimensions):
         raise InputError(f"{path} cannot be read ({error}); fetch it again") from error
     header = 4 * (1 + dimensions)
     if len(content) < header:
-        raise InputError(f"{path} is truncated: {len(content)} bytes, and its header alone has {header}")
+        raise InputError(f"{path} is truncated: it has {len(content)} bytes, but its header alone needs {header}")
     magic, *shape = struct.unpack(f">{1 + dimensions}I", content[:header])
     if magic != 0x0800 + dimensions:
         raise InputError(f"{path} has the wrong magic number: {magic}, expected {0x0800 + dimensions}")
     expected = header + int(np.prod(shape, dtype=np.float64))
     if len(content) != expected:
         raise InputError(
-            f"{path} is truncated or damaged: {len(content)} bytes where its header promises {expected}; fetch it again"
+            f"{path} is truncated or damaged: {len(content)} bytes, but its header says {expected}; fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

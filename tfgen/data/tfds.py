@@ -1,4 +1,4 @@
-"""MNIST and its relatives from TensorFlow Datasets: prepared ones read, missing ones downloaded or imported."""
+"""MNIST and similar sets from TensorFlow Datasets (TFDS): reads, downloads and imports them."""
 
 import pathlib
 import re
@@ -14,11 +14,11 @@ from tfgen.data import SPLIT_SEED, TFDS_NAMES, Dataset, Split, check
 from tfgen.errors import InputError, RunError
 from tfgen.recipe import MNIST_CLASSES
 
-# How many images MNIST has of each digit. Other sets are loaded too, but never compared with published numbers.
+# Images of each digit in MNIST. A set with other counts is loaded too, but not compared with published numbers.
 MNIST_TRAIN_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
 MNIST_TEST_COUNTS = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 PROBE_SECONDS = 5
-# What TFDS and TensorFlow raise on damaged files: TFDS asserts, and wraps some errors in RuntimeError.
+# Raised by TFDS and TensorFlow for damaged files. TFDS uses assertions, and wraps some errors in RuntimeError.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -31,12 +31,12 @@ UNREADABLE = (
 
 
 def _root(builder):
-    """Returns the data directory that a builder's own `<root>/<name>/<version>` lies in."""
+    """Returns the data directory `<root>` of a builder, whose own directory is `<root>/<name>/<version>`."""
     return str(pathlib.Path(builder.data_dir).parent.parent)
 
 
 def _builder(name, data_dir):
-    """Returns TFDS's builder of a set, which reads what is prepared in its directory."""
+    """Returns TFDS's builder of a set. Creating it reads the metadata of a prepared set."""
     # TFDS costs a second to import.
     import tensorflow_datasets as tfds
 
@@ -77,9 +77,9 @@ def load(name, data_dir):
 
 
 def is_mnist(train_labels, test_labels):
-    """Returns whether labels are those of MNIST's 60,000 training and 10,000 test images, by how many each digit has.
+    """Returns whether the number of images of each digit is MNIST's, in the training and in the test set.
 
-    A file's name does not say what is in it: Fashion-MNIST has files of the same names and the same counts.
+    File names and set sizes do not tell: those of Fashion-MNIST are the same.
     """
     counts = [tuple(np.bincount(labels, minlength=MNIST_CLASSES)) for labels in (train_labels, test_labels)]
     return counts == [MNIST_TRAIN_COUNTS, MNIST_TEST_COUNTS]
@@ -97,7 +97,7 @@ def _unreadable(name, directory, reason):
 def _download(builder, name):
     """Downloads and prepares a set through TFDS, or fails within seconds.
 
-    Without the probe TFDS retries each of four addresses ten times: minutes of noise before its error.
+    The probe is needed because TFDS retries each of four addresses ten times, which takes minutes.
     """
     import tensorflow_datasets as tfds
 
@@ -121,7 +121,7 @@ def _download(builder, name):
 
 
 def _unreachable(url):
-    """Returns None if the host answers, else why not, after at most `PROBE_SECONDS`."""
+    """Returns None if the host answers, else the reason why not. Takes at most `PROBE_SECONDS`."""
     outcome = [f"no answer within {PROBE_SECONDS} seconds"]
 
     def probe():
@@ -129,11 +129,11 @@ def _unreachable(url):
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS).close()
             outcome[0] = None
         except urllib.error.HTTPError:
-            outcome[0] = None  # The host answered; whether the files are there is the download's business.
+            outcome[0] = None  # The host answered. The download finds out whether the files exist.
         except OSError as error:
             outcome[0] = str(getattr(error, "reason", error))
 
-    # A thread, since a name look-up knows no time limit of its own.
+    # In a thread, since a name look-up has no time limit.
     thread = threading.Thread(target=probe, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
@@ -148,7 +148,7 @@ def status(data_dir=None):
 
 
 def prepare(name, splits, data_dir=None):
-    """Prepares a genuine TFDS directory, which `tfds.load` reads, from arrays.
+    """Prepares a set from arrays, in a directory that `tfds.load` reads.
 
     Args:
         name: "mnist", "fashion_mnist" or "kmnist".
@@ -159,7 +159,7 @@ def prepare(name, splits, data_dir=None):
         `(directory, number of training images, number of test images)`.
 
     Raises:
-        InputError: if the set's directory exists already. Nothing is written then.
+        InputError: if the set's directory exists already; nothing is written.
     """
     # TFDS costs a second to import.
     import tensorflow_datasets as tfds
@@ -171,7 +171,7 @@ def prepare(name, splits, data_dir=None):
         name=name,
         version=str(builder.version),
         features=builder.info.features,
-        # Stored by index, as TFDS's own builder does: the order, and hence our split, is the same either way.
+        # Stored in order of index, as TFDS's own builder does, so that training and validation are split alike.
         split_datasets={
             split: tf.data.Dataset.from_tensor_slices({"image": images[..., None], "label": labels})
             for split, (images, labels) in splits.items()

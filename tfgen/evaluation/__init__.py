@@ -1,1 +1,1 @@
-"""One metric a file. They take arrays and callables (encode, decode, classify), never model classes."""
+"""The metrics, one a file. They take arrays and callables (encode, decode, classify), never model classes."""

@@ -1,6 +1,6 @@
-"""The value of the GAN's game where both densities are known, as probabilities of the bins of a histogram. Pure NumPy.
+"""The value of the GAN's game where both densities are known. Pure NumPy.
 
-A distribution here is `(bins,)` float, non-negative, adding up to 1: the probability of each bin.
+A distribution is a histogram here: `(bins,)` float, the probability of each bin, non-negative and adding up to 1.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ def optimal_discriminator(p_data, p_g):
         p_g: `(...)` float >= 0.
 
     Returns:
-        `(...)` float64 in [0, 1]; 1/2 where both are 0: no value there changes the objective, and the paper leaves D*
-        undefined outside both supports.
+        `(...)` float64 in [0, 1]. It is 1/2 where both are 0: the paper leaves D* undefined there, and no value changes
+        the objective.
 
     Source: Goodfellow et al. 2014, proposition 1.
     """
@@ -46,8 +46,8 @@ def value(discriminator, p_data, p_g):
 def jensen_shannon_divergence(p, q):
     """Returns JSD(p || q) = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2.
 
-    The optimal discriminator leaves the generator with C(G) = max_D V(D, G) = -log 4 + 2 JSD(p_data || p_g). Of binned
-    densities this is a lower bound on the divergence of the densities themselves, and nears it as bins get narrower.
+    The optimal discriminator leaves the generator with C(G) = max_D V(D, G) = -log 4 + 2 JSD(p_data || p_g). For binned
+    densities this is a lower bound on the divergence of the densities. It approaches it as the bins get narrower.
 
     Args:
         p: `(bins,)`, a distribution.
@@ -72,7 +72,7 @@ def _expected_log(p, values):
 
 
 def discriminator_error(discriminator, p_data, p_g):
-    """Returns the mean of |D(x) - D*(x)| over x ~ (p_data + p_g) / 2, which is what the discriminator is trained on.
+    """Returns the mean of |D(x) - D*(x)| over the x that train the discriminator, x ~ (p_data + p_g) / 2.
 
     Args:
         discriminator: `(bins,)` float in [0, 1], D in each bin.
@@ -84,7 +84,7 @@ def discriminator_error(discriminator, p_data, p_g):
 
 
 def histogram(x, edges):
-    """Returns the share of the points in each bin, `(bins,)`; those beyond the edges count to the outermost bins."""
+    """Returns the fraction of the points in each bin, `(bins,)`. Points beyond the edges go to the outermost bins."""
     counts, _ = np.histogram(np.clip(x, edges[0], edges[-1]), edges)
     return counts / np.size(x)
 

@@ -7,20 +7,21 @@ from sklearn.metrics import confusion_matrix, normalized_mutual_info_score
 
 
 def kmeans(codes, clusters, seed):
-    """Returns the cluster of each code, `(n,)` integers: the tightest of ten runs of k-means.
+    """Returns the cluster of each code, `(n,)` integers, from the k-means run of least inertia among ten.
 
     Args:
         codes: `(n, dim)` float.
         clusters: number of clusters.
-        seed: int >= 0, decides the ten initial sets of centres.
+        seed: int >= 0, which decides the ten initial sets of centres.
     """
     return KMeans(clusters, n_init=10, random_state=seed).fit_predict(codes)
 
 
 def clustering_accuracy(labels, clusters):
-    """Returns the share of examples in the cluster that stands for their class, under the best one-to-one matching.
+    """Returns the fraction of examples in the cluster matched to their class, under the best one-to-one matching.
 
-    Two clusters cannot stand for the same class: that would be purity, which rises with the number of clusters.
+    No two clusters are matched to the same class. If they were, this would be purity, which rises with the number of
+    clusters.
 
     Args:
         labels: `(n,)` integers, the classes.
@@ -43,6 +44,6 @@ def normalized_mutual_information(labels, clusters):
         clusters: `(n,)` integers, the clusters; their numbers mean nothing.
 
     Returns:
-        float from 0, where they are independent, to 1, where each is a renaming of the other.
+        float from 0 (independent) to 1 (each is a renaming of the other).
     """
     return float(normalized_mutual_info_score(labels, clusters))

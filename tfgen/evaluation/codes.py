@@ -1,4 +1,4 @@
-"""What a code's units do over a set of images: how they vary, how many are used, how noise moves them."""
+"""Statistics of a code over a set of images: how its units vary, how many are used, how far noise moves it."""
 
 import numpy as np
 
@@ -17,8 +17,8 @@ def covariance_spectrum(codes):
 def participation_ratio(eigenvalues):
     """Returns (sum_i lambda_i)^2 / sum_i lambda_i^2, the effective number of dimensions that the variance fills.
 
-    k if k eigenvalues are equal and the others 0; not changed by scaling or rotating the code, but by stretching some
-    of its directions, which a decoder can undo.
+    It is k if k eigenvalues are equal and the others 0. Scaling or rotating the code does not change it. Stretching
+    some directions does, though a decoder can undo that.
 
     Args:
         eigenvalues: `(dim,)` >= 0, of a covariance matrix, not all 0.
@@ -31,8 +31,8 @@ def participation_ratio(eigenvalues):
     return float(np.square(np.sum(eigenvalues)) / np.sum(np.square(eigenvalues)))
 
 
-def near_dead_share(codes, threshold):
-    """Returns the share of units that hardly vary: whose standard deviation is at most `threshold` times the median.
+def near_dead_fraction(codes, threshold):
+    """Returns the fraction of units whose standard deviation is at most `threshold` times the median unit's.
 
     Args:
         codes: `(n, dim)` float.
@@ -45,7 +45,7 @@ def near_dead_share(codes, threshold):
 def code_shift(codes, noisy_codes):
     """Returns how far noise moves the code: E||f(x~) - f(x)||^2 / E||f(x) - E f(x)||^2.
 
-    0 if the encoder f ignores the noise; 1 if noise moves an image's code as much as the images' codes vary.
+    It is 0 if the encoder f ignores the noise, and 1 if noise moves a code as much as codes vary between images.
 
     Args:
         codes: `(n, dim)`, f(x), the codes of n clean images.
@@ -59,14 +59,14 @@ def code_shift(codes, noisy_codes):
 
 
 def active_units(z_means, threshold=0.01):
-    """Returns how many latents a VAE uses: those whose posterior mean varies over the data by more than `threshold`.
+    """Returns the number of latents a VAE uses: those whose posterior mean has a variance above `threshold`.
 
     Args:
         z_means: `(n, latent_dim)` float, the means of q(z|x) of n images.
-        threshold: least variance over the images.
+        threshold: variance over the images that a latent must exceed.
 
     Raises:
-        ValueError: for means that are not finite.
+        ValueError: if some mean is not finite.
 
     Source: Burda et al. 2015, section 5.2.
     """

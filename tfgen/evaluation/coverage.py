@@ -1,11 +1,11 @@
-"""How evenly images cover the classes, by a classifier's verdict."""
+"""How evenly generated images cover the classes, as a classifier sees them."""
 
 import numpy as np
 from scipy.special import rel_entr
 
 
-def class_shares(probabilities):
-    """Returns the share of images that a classifier puts into each class.
+def class_fractions(probabilities):
+    """Returns the fraction of images that a classifier puts into each class.
 
     Args:
         probabilities: `(n, classes)` float, or logits: only the largest counts.
@@ -14,7 +14,7 @@ def class_shares(probabilities):
         `(classes,)` float64, adding up to 1. Its minimum is 0 where the generator has dropped a class.
 
     Raises:
-        ValueError: for values that are not finite, none of which is the largest.
+        ValueError: if some value is not finite, so that no largest one is defined.
     """
     if not np.isfinite(probabilities).all():
         raise ValueError("`probabilities` must be finite.")
@@ -23,21 +23,22 @@ def class_shares(probabilities):
 
 
 def classifier_score(probabilities):
-    """Returns exp E_x[KL(p(y|x) || p(y))], p(y) being the mean of p(y|x): 1 at worst, the number of classes at best.
+    """Returns exp E_x[KL(p(y|x) || p(y))], where p(y) is the mean of p(y|x).
 
     Args:
         probabilities: `(n, classes)` float, each row adding up to 1.
 
     Returns:
-        float. High where each image is surely of one class and all classes are as frequent.
+        float from 1 to the number of classes. It is high if the classifier is sure of each image and all classes are
+        equally frequent.
 
     Raises:
         ValueError: if some value lies outside [0, 1] or some row does not add up to 1.
 
-    Source: Salimans et al. 2016, section 4 (the Inception score, with a classifier of one's own).
+    Source: Salimans et al. 2016, section 4 (the Inception score, with another classifier).
     """
     p = np.asarray(probabilities, np.float64)
-    # The first is false for a NaN.
+    # A NaN makes the first comparison false.
     if not (np.min(p) >= 0 and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
         raise ValueError(
             "`probabilities` must lie in [0, 1] and each row add up to 1; pass a softmax's output, not logits."

@@ -6,14 +6,16 @@ from tfgen.distributions import Draw, stateless_seed
 
 
 def negative_elbo(terms, images, seed, batch_size=1000):
-    """Returns the negative ELBO of each image, estimated with one draw of z: nats, high where a model is surprised.
+    """Returns the negative ELBO of each image, `(n,)` in nats, estimated with one draw of z.
+
+    A high value means that the image surprises the model.
 
     Args:
-        terms: function of images and of a `(2,)` integer seed to the two terms of the negative ELBO, each `(batch,)`,
-            such as `VAE.negative_elbo_terms`.
+        terms: function from images and a `(2,)` integer seed to the two terms of the negative ELBO, each `(batch,)`;
+            for example `VAE.negative_elbo_terms`.
         images: `(n, pixels)` float32, as the model takes them.
         seed: int >= 0, the seed of the run.
-        batch_size: images at a time.
+        batch_size: images evaluated together.
     """
     batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
     parts = [terms(x, stateless_seed(seed, Draw.EVALUATION, i)) for i, x in enumerate(batches)]

@@ -1,24 +1,24 @@
-"""The Frechet distance between two sets of features: what FID is, with features of one's own."""
+"""The Frechet distance between two sets of features: FID, but with any features instead of Inception's."""
 
 import numpy as np
 
 
 def frechet_distance(features, other):
-    """Returns the squared Frechet distance between the Gaussians that have the means and covariances of two sets.
+    """Returns the squared Frechet distance between two Gaussians, each with the mean and covariance of a set.
 
     d^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)).
 
-    It is biased upwards by a small n, so both sets are to be as large, and as large as in what it is compared with.
+    A small n biases it upwards. Compare distances only if they were computed from the same n.
 
     Args:
         features: `(n, dim)` float, of generated images.
-        other: `(n, dim)` float, of real ones.
+        other: `(n, dim)` float, of real images.
 
     Returns:
         float >= 0, in squared units of the features.
 
     Raises:
-        ValueError: if the sets differ in size, have one point only, or values that are not finite.
+        ValueError: if the sets differ in shape, have fewer than two points, or hold a value that is not finite.
 
     Source: Heusel et al. 2017, equation 6; Dowson & Landau 1982.
     """
@@ -28,7 +28,7 @@ def frechet_distance(features, other):
     if len(features) < 2 or not np.isfinite([features, other]).all():
         raise ValueError("both sets must have at least 2 points, and finite values.")
     covariance, other_covariance = np.atleast_2d(np.cov(features.T), np.cov(other.T))
-    # (C_1 C_2)^(1/2) has the trace of the symmetric (C_1^(1/2) C_2 C_1^(1/2))^(1/2): no complex numbers come up.
+    # (C_1 C_2)^(1/2) has the same trace as the symmetric (C_1^(1/2) C_2 C_1^(1/2))^(1/2), which avoids complex numbers.
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     product_values = np.linalg.eigvalsh(root @ other_covariance @ root)

@@ -11,25 +11,25 @@ from tfgen.distributions import log_prior_ratio, stateless_normal
 def importance_sampled_nll(encode, log_likelihood, images, num_samples, seed, batch_size=100, chunk=50):
     """Returns the negative log-likelihood of each image, estimated with samples from the approximate posterior.
 
-    -log p(x) is estimated by -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): in expectation never below
-    the true value, and never above the negative ELBO, which K = 1 is.
+    -log p(x) is estimated by -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x). In expectation the estimate
+    is an upper bound on the true value and at most the negative ELBO, which it equals for K = 1.
 
-    The sum over K grows chunk by chunk, so the memory is that of `batch_size * chunk` images, whatever K.
+    The sum over K is accumulated chunk by chunk, so memory holds `batch_size * chunk` images, whatever K is.
 
     Args:
         encode: function from `(batch, pixels)` to `(z_mean, z_log_var)`, both `(batch, latent_dim)`.
         log_likelihood: function from `(n, pixels)` and `(n, latent_dim)` to log p(x|z) `(n,)`, nats.
         images: `(n, pixels)` float32, binary for a Bernoulli likelihood.
-        num_samples: K, a multiple of `chunk`, or less than it.
-        seed: `(2,)` integers; batch i and chunk j have draws of their own.
+        num_samples: K, a multiple of `chunk` or less than `chunk`.
+        seed: `(2,)` integers. Each chunk of each batch gets its own draws.
         batch_size: images evaluated together.
-        chunk: samples of each of them evaluated together.
+        chunk: samples per image evaluated together.
 
     Returns:
         `(n,)` float64, nats per image.
 
     Raises:
-        ValueError: if `num_samples` is no positive multiple of `chunk`.
+        ValueError: if `num_samples` is above `chunk` and not a multiple of it, or either is below 1.
 
     Source: Burda et al. 2015, section 3 and appendix; Rezende et al. 2014, appendix E.
     """

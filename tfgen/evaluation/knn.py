@@ -1,18 +1,18 @@
-"""How well neighbours in code space share a digit."""
+"""The error of k-nearest-neighbour classification of codes."""
 
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 
 def knn_error(train_codes, train_labels, test_codes, test_labels, neighbors):
-    """Returns the share of test codes that the vote of their nearest training codes puts into a wrong class.
+    """Returns the fraction of test codes that their nearest training codes vote into a wrong class.
 
     Args:
         train_codes: `(n, dim)` float.
         train_labels: `(n,)` integers.
         test_codes: `(m, dim)` float.
         test_labels: `(m,)` integers.
-        neighbors: k, the number of nearest training codes that vote, at Euclidean distance.
+        neighbors: k, the number of training codes that vote, nearest by Euclidean distance.
 
     Returns:
         float in [0, 1].

@@ -1,7 +1,8 @@
 """Parzen-window log-likelihood: how Goodfellow et al. 2014 measured samples, and why to distrust it.
 
-A Gaussian of width sigma stands on every sample; what images have under that density says little in 784 dimensions:
-centres of k-means get a better value than true images do (Theis et al. 2015). So the baselines belong beside it.
+The density is a mixture of Gaussians of width sigma, one centred at each sample. In 784 dimensions the log-likelihood
+of images under it says little: k-means centres score better than true images (Theis et al. 2015). Report it only
+beside these baselines.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ CHUNK = 1000
 def parzen_log_density(samples, images, sigmas):
     """Returns log p(x) under p(x) = 1/m sum_j N(x; s_j, sigma^2 I), for several sigmas at once.
 
-    The squared distances are matrix products, one chunk of images after the other; each serves every sigma.
+    The squared distances are computed by matrix products, chunk by chunk of images, and reused for every sigma.
 
     Args:
         samples: `(m, pixels)` float in [0, 1], the centres.
@@ -29,7 +30,7 @@ def parzen_log_density(samples, images, sigmas):
 
     Source: Breuleux et al. 2011; Goodfellow et al. 2014, section 5.
     """
-    # Distances do not change, and float32 loses less of them, where the mean is 0.
+    # Centring leaves the distances as they are and makes float32 round them less.
     mean = np.mean(samples, axis=0)
     centres = tf.constant(samples - mean, tf.float32)
     precisions = tf.constant(0.5 / np.square(sigmas), tf.float32)
@@ -49,20 +50,20 @@ def _log_mean_exp(x, centres, precisions):
         - 2 * tf.matmul(x, centres, transpose_b=True)
         + tf.reduce_sum(tf.square(centres), axis=1)
     )
-    squared_distances = tf.maximum(squared_distances, 0)  # rounding takes those of equal images below 0
+    squared_distances = tf.maximum(squared_distances, 0)  # rounding makes the distance of equal images negative
     m = tf.cast(tf.shape(centres)[0], tf.float32)
     return tf.map_fn(lambda p: tf.reduce_logsumexp(-p * squared_distances, axis=1) - tf.math.log(m), precisions)
 
 
 @dataclasses.dataclass(frozen=True)
 class ParzenResult:
-    """A Parzen log-likelihood and what it rests on.
+    """A Parzen log-likelihood, its error and the sigma chosen.
 
     Attributes:
         log_likelihood: mean over the test images, nats per image.
-        standard_error: of that mean, over test images.
+        standard_error: standard error of that mean over the test images.
         sigma: the width chosen.
-        at_edge: whether sigma is the grid's smallest or largest, so that a better one may lie outside.
+        at_edge: whether sigma is the smallest or largest of the grid, so that a better one may lie outside.
     """
 
     log_likelihood: float
@@ -72,7 +73,7 @@ class ParzenResult:
 
 
 def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
-    """Returns the `ParzenResult` of test images under samples, sigma being the best one for validation images.
+    """Returns the `ParzenResult` of test images under samples, with the sigma that suits the validation images best.
 
     Args:
         samples: `(m, pixels)` float in [0, 1]; the paper takes 10,000.
@@ -81,12 +82,12 @@ def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
         sigmas: positive floats to choose from.
 
     Raises:
-        ValueError: for values outside [0, 1] or not finite: on another scale the number means something else.
+        ValueError: if values lie outside [0, 1], where the number would mean something else, or are not finite.
 
     Source: Goodfellow et al. 2014, table 1; the grid is that of the authors' code.
     """
     for name, points in (("samples", samples), ("validation", validation), ("test", test)):
-        # Up to rounding, such as that of the centres of k-means; false for a NaN.
+        # The tolerance admits rounding, as in k-means centres. A NaN makes the comparison false.
         if not (np.min(points) >= -1e-6 and np.max(points) <= 1 + 1e-6):
             raise ValueError(f"`{name}` must lie in [0, 1], got [{np.min(points):.3g}, {np.max(points):.3g}].")
     best = int(np.argmax(np.mean(parzen_log_density(samples, validation, sigmas), axis=1)))
@@ -97,9 +98,9 @@ def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
 
 
 def kmeans_centres(images, num, seed):
-    """Returns `(num, pixels)` centres of k-means: the baseline that beats true images.
+    """Returns `(num, pixels)` k-means centres: the baseline that beats true images.
 
-    They start at images taken at random and move in at most five iterations: a window needs no better ones.
+    They start at random images and move for at most five iterations, which is enough for a baseline.
 
     Source: Theis et al. 2015, "A note on the evaluation of generative models".
     """

@@ -1,6 +1,6 @@
-"""Principal component analysis: codes to set beside an autoencoder's, and the best linear reconstruction.
+"""Principal component analysis, the linear counterpart of an autoencoder.
 
-On the images that it was fitted to, no linear autoencoder with as many code units has a smaller error.
+No linear autoencoder with as many code units has a smaller error on the images that PCA was fitted to.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def pca_squared_error(train, test, components):
     """Returns the squared error of test images reconstructed from their leading principal components.
 
     Args:
-        train: `(n, pixels)` float in [0, 1], from which mean and components are taken.
+        train: `(n, pixels)` float in [0, 1], to which PCA is fitted.
         test: `(m, pixels)` float in [0, 1].
         components: number of components kept; at most min(n, pixels).
 

@@ -73,7 +73,7 @@ def experiment(run):
     from tfgen import figures
     from tfgen.data.batches import Batches, scale
     from tfgen.distributions import Draw, stateless_seed
-    from tfgen.evaluation.coverage import class_shares
+    from tfgen.evaluation.coverage import class_fractions
     from tfgen.models.gan import GAN
     from tfgen.training import gan
     from tfgen.training.generator_gradients import gradient_norms, loss_derivatives
@@ -117,7 +117,7 @@ def experiment(run):
         if exported:
             run.export(model.endpoints())
 
-    shares = {variant: class_shares(classifier.probabilities(images)) for variant, images in samples.items()}
+    shares = {variant: class_fractions(classifier.probabilities(images)) for variant, images in samples.items()}
     n, covered = config.num_samples, f"digits with a share of {config.covered_share:.0%} or more"
     for variant, name in names.items():
         rarest = shares[variant].min()

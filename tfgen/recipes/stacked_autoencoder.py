@@ -129,7 +129,7 @@ def _describe_code(run, code, pca_code):
     import numpy as np
 
     from tfgen import figures
-    from tfgen.evaluation.codes import covariance_spectrum, near_dead_share, participation_ratio
+    from tfgen.evaluation.codes import covariance_spectrum, near_dead_fraction, participation_ratio
 
     n, dim = code.shape
     mean, standard_deviation = np.mean(code, axis=0), np.std(code, axis=0)
@@ -138,7 +138,7 @@ def _describe_code(run, code, pca_code):
     unit = "standard deviation of a unit of the code, averaged over units"
     run.metric("code_standard_deviation", np.mean(standard_deviation), unit, "test", n)
     unit = f"share of units below {threshold:g} of the median standard deviation"
-    run.metric("code_near_dead_share", near_dead_share(code, threshold), unit, "test", n)
+    run.metric("code_near_dead_share", near_dead_fraction(code, threshold), unit, "test", n)
     spectra = {}
     for name, label, codes in (
         ("code", "code of the stacked autoencoder", code),

@@ -119,7 +119,7 @@ def measure_gan(run, classifier, last, averaged, title):
 
     for name, images, weights in (("samples", samples, "averaged"), ("samples__last_weights", last_samples, "last")):
         run.figure(name, figures.image_grid(data.pictures(images[:100]), 10, f"{title}: {weights} weights"))
-    run.figure("class_shares", figures.class_shares(shares, f"{len(samples):,} samples by class: averaged weights"))
+    run.figure("class_shares", figures.class_fractions(shares, f"{len(samples):,} samples by class: averaged weights"))
     run.export(averaged.endpoints())
 
 

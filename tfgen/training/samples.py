@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgen.data.batches import scale
-from tfgen.evaluation.coverage import class_shares, classifier_score
+from tfgen.evaluation.coverage import class_fractions, classifier_score
 from tfgen.evaluation.frechet import frechet_distance
 from tfgen.evaluation.manifold import precision_and_recall
 from tfgen.evaluation.parzen import kmeans_centres, parzen_log_likelihood
@@ -88,7 +88,7 @@ def measure_samples(run, classifier, samples, suffix=""):
     run.metric(
         f"classifier_score{suffix}", classifier_score(probabilities), f"1 to {run.data.classes}", "generated", n, **by
     )
-    shares = class_shares(probabilities)
+    shares = class_fractions(probabilities)
     unit = f"share of samples, {1 / run.data.classes:g} being even"
     run.metric(f"rarest_class_share{suffix}", shares.min(), unit, "generated", n, **by)
     return shares
