@@ -17,13 +17,11 @@ SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("b
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name.
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "smoke" in item.fixturenames or item.path.parent.name == "recipes":
-            named = {item.callspec.params.get("name")} if hasattr(item, "callspec") else set()
-            named.add(item.path.stem.removeprefix("test_").replace("_", "-"))
-            item.add_marker(pytest.mark.xdist_group("gans" if named & GANS else "recipes"))
+def pytest_itemcollected(item):
+    if "smoke" in item.fixturenames or item.path.parent.name == "recipes":
+        named = {item.callspec.params.get("name")} if hasattr(item, "callspec") else set()
+        named.add(item.path.stem.removeprefix("test_").replace("_", "-"))
+        item.add_marker(pytest.mark.xdist_group("gans" if named & GANS else "recipes"))
 
 
 @pytest.fixture
