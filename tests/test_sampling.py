@@ -104,7 +104,7 @@ def test_without_a_known_height_and_width_images_are_square(tmp_path, text):
     directory = with_metadata(tmp_path / "model", text)
     for side in (1, 8, 28):
         assert tuple(sampling.image_shape(directory, side**2)) == (side, side)
-    with pytest.raises(InputError, match=f"the images of 12 pixels of '{directory}' have no known height and width"):
+    with pytest.raises(InputError, match=f"height and width of the images in '{directory}', of 12 pixels, are not"):
         sampling.image_shape(directory, 12)
 
 
@@ -120,7 +120,7 @@ def test_damaged_metadata_are_named_with_the_remedy(tmp_path, text):
 @pytest.mark.parametrize("shape", [[28], [28, 28, 1], [16, 16], [], 784, "28x28", [28, "28"], [-28, -28]])
 def test_a_height_and_width_that_are_not_the_images_are_refused(tmp_path, shape):
     directory = with_metadata(tmp_path / "model", json.dumps({"image_shape": shape}))
-    with pytest.raises(InputError, match=r"images of 784 pixels .* have no known height and width"):
+    with pytest.raises(InputError, match=r"height and width of the images in .*, of 784 pixels, are not known"):
         sampling.image_shape(directory, 784)
 
 
@@ -155,5 +155,5 @@ def test_the_sample_command_refuses_images_of_no_known_shape_and_writes_nothing(
     (model / "assets.extra" / "tfgen.json").write_text('{"image_shape": [28, 28]}')
     assert main(["sample", str(model), "--num", "1", "--output", str(tmp_path / "grid.png")]) == 2
     printed = capsys.readouterr()
-    assert printed.err == f"tfgen: the images of 256 pixels of {str(model)!r} have no known height and width\n"
+    assert printed.err == f"tfgen: the height and width of the images in {str(model)!r}, of 256 pixels, are not known\n"
     assert printed.out == "" and [path.name for path in tmp_path.iterdir()] == ["model"]

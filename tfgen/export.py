@@ -1,4 +1,4 @@
-"""A model's endpoints as a SavedModel that TensorFlow Serving can serve, and images generated from one."""
+"""Exports a model's endpoints as a SavedModel, checks that TensorFlow Serving can serve it, and describes it."""
 
 import json
 import pathlib
@@ -14,10 +14,10 @@ from tensorflow.python.framework import op_def_registry
 
 from tfgen.files import write_atomically
 
-# What a SavedModel tells of itself, beside what TensorFlow keeps of it.
+# Metadata of tfgen beside TensorFlow's own.
 METADATA = "assets.extra/tfgen.json"
 
-# Every tensor that a signature may take or give: name -> `(lowest value, highest value, what it is)`; None: any.
+# Every tensor that a signature may take or return: name -> `(lowest value, highest value, meaning)`; None is no limit.
 TENSORS = {
     "image": (0.0, 1.0, "pixels, row by row"),
     "reconstruction": (0.0, 1.0, "pixels, row by row"),
@@ -35,9 +35,9 @@ TENSORS = {
     "class_id": (0, None, "the most probable class"),
     "squared_error": (0.0, None, "summed over pixels"),
 }
-# Names that Keras and TensorFlow make up for tensors which were given none.
-MADE_UP_NAME = re.compile(r"(keras_tensor|args|output|inputs)(_\d+)?")
-# Operations that TensorFlow counts as stateful and that change nothing: reading a variable, calling a function.
+# Names that Keras and TensorFlow give to unnamed tensors.
+DEFAULT_NAME = re.compile(r"(keras_tensor|args|output|inputs)(_\d+)?")
+# Operations that TensorFlow counts as stateful although they change nothing: reading a variable, calling a function.
 READING_OPERATIONS = {
     "VarHandleOp",
     "ReadVariableOp",
@@ -50,18 +50,20 @@ READING_OPERATIONS = {
 
 
 def export(endpoints, directory, image_shape):
-    """Writes a SavedModel whose signatures are the given endpoints; TensorFlow alone loads it.
+    """Writes a SavedModel with the given endpoints as signatures. Loading it needs TensorFlow alone.
 
-    The directory appears whole: the model is written and checked beside it and renamed. An earlier one is replaced.
+    The model is written to a temporary directory, checked and renamed, so `directory` is never incomplete. An existing
+    one is replaced.
 
     Args:
-        endpoints: dict from signature name to `(function, list of named TensorSpecs)`; each function takes its
-            inputs by these names and returns a dict of tensors.
-        directory: where the SavedModel is to stand.
-        image_shape: `(height, width)` of the images, for its metadata: the signatures' are rows of pixels.
+        endpoints: dict from a signature's name to `(function, list of named TensorSpecs)`. Each function takes inputs
+            of these names and returns a dict of tensors.
+        directory: directory of the SavedModel.
+        image_shape: `(height, width)` of the images, kept in the metadata since signatures take and return rows of
+            pixels.
 
     Raises:
-        ValueError: if TensorFlow Serving could not serve it; the message lists every reason.
+        ValueError: if TensorFlow Serving cannot serve the model; the message lists every reason.
     """
     archive = keras.export.ExportArchive()
     for name, (function, input_specs) in endpoints.items():
@@ -88,17 +90,17 @@ def signatures(meta_graph):
 
 
 def meta_graph(directory):
-    """Returns the graph that TensorFlow Serving loads from a SavedModel, the one tagged `serve`; None if none is."""
+    """Returns the graph that TensorFlow Serving loads from a SavedModel: the one tagged `serve`, or None."""
     saved_model = saved_model_pb2.SavedModel.FromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
     tagged = [graph for graph in saved_model.meta_graphs if set(graph.meta_info_def.tags) == {"serve"}]
     return tagged[0] if tagged else None
 
 
 def violations(directory):
-    """Returns why TensorFlow Serving could not serve a SavedModel, or not repeatably: a list of phrases.
+    """Returns the reasons why TensorFlow Serving cannot serve a SavedModel, or not reproducibly: a list of phrases.
 
-    It is empty if the signatures have names of their own, known values and a batch dimension everywhere, and run
-    nothing that keeps state, calls Python or needs XLA, which the server switches off.
+    The list is empty if all tensors of the signatures have known names and a batch dimension, and no operation keeps
+    state, calls Python or needs XLA, which the server switches off.
     """
     graph = meta_graph(directory)
     if graph is None:
@@ -107,13 +109,13 @@ def violations(directory):
     reasons = [] if served else ["there is no signature"]
     default = _tensors(served["serving_default"]) if "serving_default" in served else None
     if default not in [_tensors(signature) for name, signature in served.items() if name != "serving_default"]:
-        reasons.append("'serving_default' is missing, or is none of the named signatures")
+        reasons.append("'serving_default' is missing, or equals none of the named signatures")
     takes = {name for signature in served.values() for name in signature.inputs}
     if "seed" in takes and "z" not in takes:
         reasons.append("a signature takes 'seed' and none takes 'z'")
     for name, signature in sorted(served.items()):
         if signature.method_name != "tensorflow/serving/predict":
-            reasons.append(f"{name!r} is no Predict signature but {signature.method_name!r}")
+            reasons.append(f"{name!r} is not a Predict signature but {signature.method_name!r}")
         if not signature.inputs or not signature.outputs:
             reasons.append(f"{name!r} has no input or no output")
         for tensor, info in [*signature.inputs.items(), *signature.outputs.items()]:
@@ -123,7 +125,7 @@ def violations(directory):
 
 
 def describe(directory):
-    """Returns what a SavedModel's signatures take and give, for JSON: None is the batch, or a range without end."""
+    """Returns a SavedModel's inputs and outputs by signature, for JSON. None is the batch, or no limit of a range."""
     return {
         name: {
             role: {
@@ -148,12 +150,12 @@ def _tensors(signature):
 
 
 def _tensor_violations(name, info):
-    if MADE_UP_NAME.fullmatch(name):
-        yield "has a made-up name; name its TensorSpec, or return a dict"
+    if DEFAULT_NAME.fullmatch(name):
+        yield "has no name of its own; name its TensorSpec, or return a dict"
     elif name not in TENSORS:
-        yield "has no entry in tfgen.export.TENSORS, which says what it holds"
+        yield "has no entry in tfgen.export.TENSORS; add its range and meaning there"
     if info.dtype not in (types_pb2.DT_FLOAT, types_pb2.DT_INT64):
-        yield f"is {types_pb2.DataType.Name(info.dtype)}; float32 and int64 can be served by REST and gRPC alike"
+        yield f"is {types_pb2.DataType.Name(info.dtype)}; use float32 or int64, which REST and gRPC both serve"
     shape = info.tensor_shape
     if shape.unknown_rank or not shape.dim or shape.dim[0].size != -1:
         yield "has no leading dimension of unknown size, the batch"
@@ -162,7 +164,7 @@ def _tensor_violations(name, info):
 
 
 def _graph_violations(graph, signature):
-    """Yields what is wrong with the operations that a signature runs, those in the functions that it calls included."""
+    """Yields what is wrong with the operations that a signature runs, in itself and in functions that it calls."""
     nodes = {node.name: node for node in graph.graph_def.node}
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
     pending = [("node", info.name.split(":")[0]) for info in signature.outputs.values()]
@@ -175,12 +177,12 @@ def _graph_violations(graph, signature):
         if kind == "node":
             body, attributes = [nodes[name]], nodes[name].attr
             pending += [("node", source.lstrip("^").split(":")[0]) for source in nodes[name].input]
-        else:  # Every node of its body: their inputs are named within it.
+        else:  # All nodes of its body, since the names of their inputs hold only within it.
             body, attributes = functions[name].node_def, functions[name].attr
         if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
             yield "must be compiled by XLA (jit_compile=True), which the server switches off"
         for node in body:
-            # Not by the graph's own list of operations, which leaves out those within loops.
+            # Not the graph's list of operations, which omits those in loops.
             definition = op_def_registry.get(node.op)
             if definition is None:
                 yield f"runs {node.op}, which TensorFlow {tf.__version__} does not know"

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, locks between processes, and JSON that may be damaged."""
+"""Writes files atomically, locks them between processes, and reads JSON that may be damaged."""
 
 import contextlib
 import json
@@ -10,7 +10,10 @@ from tfgen.errors import InputError
 
 
 def write_atomically(path, content):
-    """Writes bytes to `path` through a temporary file beside it and a rename; makes the parent directories."""
+    """Writes bytes to a temporary file and renames it to `path`, so that `path` is never incomplete.
+
+    Parent directories are made if missing.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -25,7 +28,7 @@ def write_atomically(path, content):
 
 
 def sync(path):
-    """Waits until a file, or the names in a directory, are on the disk. Windows cannot wait for a directory."""
+    """Waits until a file, or the entries of a directory, are on disk. On Windows, skips directories."""
     if os.name == "nt" and pathlib.Path(path).is_dir():
         return
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -37,22 +40,22 @@ def sync(path):
 
 @contextlib.contextmanager
 def locked(path, shared=False, wait=True):
-    """Holds the lock of a file, which is made and stays; the lock ends with the process at the latest.
+    """Holds a lock on a file, at most until the process ends. The file is made if missing and is not removed.
 
     Args:
-        path: of the file, which holds nothing.
-        shared: whether other shared holders are let in.
-        wait: whether to wait for other holders.
+        path: path of the lock file, which is empty.
+        shared: whether other shared locks may be held at the same time.
+        wait: whether to wait for the lock.
 
     Raises:
-        BlockingIOError: without `wait`, if another process holds the lock.
+        BlockingIOError: if `wait` is false and another process holds the lock.
     """
     import portalocker
 
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = portalocker.LOCK_SH if shared else portalocker.LOCK_EX
-    # Another user's lock may be readable only, which suffices to share it.
+    # Another user's lock file may be read-only, which is enough for a shared lock.
     with open(path, "r" if shared and path.exists() else "a") as file:
         try:
             portalocker.lock(file, flags if wait else flags | portalocker.LOCK_NB)
@@ -62,7 +65,7 @@ def locked(path, shared=False, wait=True):
 
 
 def lock_of(directory):
-    """Returns the path of the lock file that stands for a directory, beside it."""
+    """Returns the path of a directory's lock file, which lies beside the directory."""
     directory = pathlib.Path(directory)
     return directory.with_name(f".{directory.name}.lock")
 
@@ -71,8 +74,8 @@ def check_writable(directory, option):
     """Raises `InputError` if a directory cannot be made or written to.
 
     Args:
-        directory: the path that a user has given.
-        option: how the user has named it, such as "--output-dir".
+        directory: path given by the user.
+        option: the command-line option for it, such as "--output-dir".
     """
     if not str(directory):
         raise InputError(f"{option} is empty; name a directory")

@@ -1,16 +1,16 @@
-"""Images generated from a SavedModel, and the seeds that they come from. Imports no TensorFlow until it generates."""
+"""Generates images from a SavedModel and seeds. Imports TensorFlow only to generate."""
 
 import json
 import pathlib
 
 from tfgen.errors import InputError
 
-# Images generated in one call: enough to fill the cores, few enough for the memory.
+# Images generated in one call: enough to use all cores, few enough to fit into memory.
 CHUNK = 1000
 
 
 def check_seeds(num, seed):
-    """Raises `InputError` for a number of images, or a seed, that `image_seeds` does not take."""
+    """Raises `InputError` if `image_seeds` does not take the number of images or the seed."""
     if num < 1:
         raise InputError(f"--num must be at least 1, got {num}")
     if not 0 <= seed < 2**63:
@@ -18,14 +18,14 @@ def check_seeds(num, seed):
 
 
 def image_seeds(num, seed):
-    """Returns the seed of each image, `(num,)` int64, that a user's one seed stands for."""
+    """Returns a seed for each image, `(num,)` int64, drawn from the user's seed."""
     import numpy as np
 
     return np.random.default_rng(seed).integers(2**31, size=num)
 
 
 def check_sample(saved_model, num, seed, output):
-    """Raises `InputError` for a request for samples that cannot be met."""
+    """Raises `InputError` if an argument of `tfgen sample` is invalid."""
     check_seeds(num, seed)
     output = pathlib.Path(output)
     if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
@@ -40,13 +40,14 @@ def generate(directory, num, seed):
     Args:
         directory: a SavedModel directory.
         num: number of images, at least 1.
-        seed: int >= 0. The first images of a larger `num` are those of a smaller one.
+        seed: int >= 0. A larger `num` adds images and leaves the first ones as they are.
 
     Returns:
         `(num, pixels)` float32 in [0, 1].
 
     Raises:
-        InputError: if the directory holds no SavedModel, the model does not generate, or a number is out of range.
+        InputError: if the directory has no SavedModel, the model does not generate images, or `num` or `seed` is out of
+            range.
     """
     check_sample(directory, num, seed, "grid.png")
     import numpy as np
@@ -68,16 +69,16 @@ def generate(directory, num, seed):
 
 
 def image_shape(directory, pixels):
-    """Returns `(height, width)` of a SavedModel's images, from the metadata that it was exported with.
+    """Returns `(height, width)` of a SavedModel's images, from its metadata.
 
-    Models of tfgen 0.1 have no such entry; their images are square.
+    Models of tfgen 0.1 have no such entry: their images are square.
 
     Args:
         directory: a SavedModel directory.
-        pixels: number of pixels of its images.
+        pixels: number of pixels of an image.
 
     Raises:
-        InputError: if the metadata are damaged, or there are none and the images are not square.
+        InputError: if the metadata are damaged, or missing for images that are not square.
     """
     path = pathlib.Path(directory) / "assets.extra" / "tfgen.json"
     shape = None
@@ -91,5 +92,5 @@ def image_shape(directory, pixels):
         shape = [side, side]
     sides = shape if isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape) else []
     if len(sides) != 2 or sides[0] * sides[1] != pixels:
-        raise InputError(f"the images of {pixels} pixels of {str(directory)!r} have no known height and width")
+        raise InputError(f"the height and width of the images in {str(directory)!r}, of {pixels} pixels, are not known")
     return tuple(shape)

@@ -128,8 +128,8 @@ def _drawing_in_a_loop(z):
         (lambda z: {"image": tf.reduce_mean(z)}, Z, "'image' of 'serving_default' has no leading"),
         (lambda z: {"image": tf.zeros((1, 2)) + z}, tf.TensorSpec((3, 2), name="z"), "'z' of 'serving_default' has no"),
         (lambda z: {"image": z}, tf.TensorSpec((None, None), name="z"), "an unknown dimension besides the batch"),
-        (lambda z: z, Z, "'output_0' of 'serving_default' has a made-up name"),
-        (lambda z: {"keras_tensor_7": z}, Z, "'keras_tensor_7' of 'serving_default' has a made-up name"),
+        (lambda z: z, Z, "'output_0' of 'serving_default' has no name of its own"),
+        (lambda z: {"keras_tensor_7": z}, Z, "'keras_tensor_7' of 'serving_default' has no name of its own"),
         (lambda z: {"picture": z}, Z, "'picture' of 'serving_default' has no entry"),
     ],
     ids=lambda value: value.replace(" ", "-")[:40] if isinstance(value, str) else "",
@@ -145,10 +145,10 @@ def test_what_the_server_could_not_serve_is_not_exported(function, spec, words, 
 @pytest.mark.parametrize(
     "endpoints, words",
     [
-        ({"serving_default": (lambda z: {"image": z}, [Z])}, "none of the named"),
+        ({"serving_default": (lambda z: {"image": z}, [Z])}, "equals none of the named"),
         (
             {"serving_default": (lambda z: {"image": z}, [Z]), "decode": (lambda z: {"z": z}, [Z])},
-            "'serving_default' is missing, or is none of the named",
+            "'serving_default' is missing, or equals none of the named",
         ),
         (
             dict.fromkeys(
@@ -169,7 +169,7 @@ def test_a_model_of_another_tag_is_refused_and_every_reason_is_listed(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "none"))
     assert violations(tmp_path / "none") == [
         "there is no signature",
-        "'serving_default' is missing, or is none of the named signatures",
+        "'serving_default' is missing, or equals none of the named signatures",
     ]
     content = (tmp_path / "none" / "saved_model.pb").read_bytes()
     assert content.count(b"serve") == 1
@@ -286,7 +286,9 @@ def test_a_highest_version_that_was_copied_in_by_hand_leaves_no_card_and_is_name
         return version
 
     monkeypatch.setattr(publication, "_rename_to_next", then_another_copies)
-    with pytest.raises(InputError, match=r"gan/7/assets.extra/tfgen.json is missing.*published stands") as caught:
+    with pytest.raises(
+        InputError, match=r"^the version is published.*gan/7/assets.extra/tfgen.json is missing"
+    ) as caught:
         publish(run, tmp_path / "models")
     assert "\n" not in str(caught.value)
     assert (model / "1" / "assets.extra" / "tfgen.json").is_file()

@@ -290,7 +290,7 @@ def test_what_cannot_be_served_gets_one_line(models, tmp_path, monkeypatch, capf
             (["--models", "models", "--timeout", "0"], "--timeout must be more than 0 seconds"),
             (["--models", "models", "--rest-port", "8500"], "must differ, got 8500 for both"),
             (["--models", "models", "--rest-port", "0"], "--rest-port must lie between 1 and 65535, got 0"),
-            (["--models", "models", "--rest-port", str(port)], f"port {port} cannot be had (Address already in use)"),
+            (["--models", "models", "--rest-port", str(port)], f"port {port} cannot be used (Address already in use)"),
         ):
             assert main(["serve", *options]) == 2
             printed = capfd.readouterr()

@@ -249,7 +249,7 @@ BAD_INPUTS = {
     "one too many": ({"z": Z, "seed": [1]}, "decode", "got z, seed"),
     "another width": ({"z": Z[:, :1]}, "decode", r"has shape \(2, 1\); wanted z float32 \(batch, 2\)"),
     "no batch": ({"z": Z[0]}, "decode", r"has shape \(2\)"),
-    "ragged": ({"z": [[1.0, 2.0], [3.0]]}, "decode", "is no array"),
+    "ragged": ({"z": [[1.0, 2.0], [3.0]]}, "decode", "is not an array"),
     "integers": ({"z": np.int32([[1, 2]])}, "decode", "is int32; wanted z float32"),
     "text": ({"z": [["a", "b"]]}, "decode", "wanted z float32"),
     "floats for integers": ({"seed": [1.0]}, "generate", "is float64; wanted seed int64"),
@@ -285,16 +285,16 @@ def test_bad_input_is_told_before_it_is_sent(rest, case):
             errors.ModelNotFoundError,
             "version label: stable",
         ),
-        (413, "<html>Request Entity Too Large</html>", errors.TooLargeError, "takes no request of [0-9]+ bytes"),
+        (413, "<html>Request Entity Too Large</html>", errors.TooLargeError, "request of [0-9]+ bytes as too large"),
         (501, '{"error": "dtype"}', errors.BadInputError, "501"),
         (503, '{"error": "The batch scheduling queue is full"}', errors.NotAvailableError, "queue is full"),
         (504, '{"error": "Timed out"}', errors.TimedOutError, "Timed out"),
         (500, '{"error": "Internal"}', errors.ServerError, "Internal"),
-        (200, "<html>It works!</html>", errors.ServerError, "is no model server"),
-        (200, '{"predictions": []}', errors.ServerError, "is no model server"),
+        (200, "<html>It works!</html>", errors.ServerError, "is not a model server"),
+        (200, '{"predictions": []}', errors.ServerError, "is not a model server"),
         (200, '{"outputs": {"z": [[1.0, 2.0]]}}', errors.ServerError, r"answered with \['z'\]"),
         (200, '{"outputs": [[0.0, 0.5, 1.0]]}', errors.ServerError, "for 2 examples"),
-        (200, '{"outputs": [[0.0, 0.5, 1.0], [0.0]]}', errors.ServerError, "no array of numbers"),
+        (200, '{"outputs": [[0.0, 0.5, 1.0], [0.0]]}', errors.ServerError, "not an array of numbers"),
     ],
 )
 def test_each_answer_of_a_failing_server_has_its_exception(status, body, kind, words):
@@ -348,7 +348,7 @@ def test_an_answer_that_breaks_off_or_drips_past_the_deadline_is_none(num, kind)
 
         thread = threading.Thread(target=drip)
         thread.start()
-        with pytest.raises(kind, match=r"is no model server|within 0\.35 s"):
+        with pytest.raises(kind, match=r"is not a model server|within 0\.35 s"):
             Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.35).status("gan")
         thread.join()
 
@@ -363,7 +363,7 @@ def test_a_user_is_named_to_the_server_and_the_password_in_no_message():
             client.status("gam")
         assert "sesame" not in str(caught.value) and client.address == address
         for user in ("", "Aladdin@", "Aladdin:closed@"):
-            with pytest.raises(InputError, match=r"HTTP status 401\); name who asks: http://USER:PASSWORD@HOST"):
+            with pytest.raises(InputError, match=r"status 401\); give a user and password: http://USER:PASSWORD@HOST"):
                 Client(address.replace("//", f"//{user}")).status("gan")
 
 
@@ -417,7 +417,7 @@ def test_a_server_that_is_not_there_is_told_from_one_that_hangs_up():
         (("ftp://127.0.0.1",), "must look like"),
         (("http://127.0.0.1:port",), "must look like"),
         (("http://127.0.0.1:8501?model=gan",), "must look like"),
-        (("grpc://user:secret@127.0.0.1",), r"no user and no path: 'grpc://127.0.0.1'"),
+        (("grpc://user:secret@127.0.0.1",), r"no user and no path; got 'grpc://127.0.0.1'"),
         (("grpc://127.0.0.1:8500/models",), "no user and no path"),
         (("http://127.0.0.1:8501", 0), "more than 0 seconds"),
     ],
@@ -432,8 +432,8 @@ def test_models_versions_and_labels_that_cannot_be_are_refused_and_nothing_is_se
     for model, options, words in (
         ("gan/1", {}, "without / and :"),
         ("", {}, "without / and :"),
-        ("gan", {"version": -1}, "from 0 on"),
-        ("gan", {"version": "1"}, "from 0 on"),
+        ("gan", {"version": -1}, "at least 0"),
+        ("gan", {"version": "1"}, "at least 0"),
         ("gan", {"label": "a/b"}, "without / and :"),
         ("gan", {"version": 1, "label": "stable"}, "not both"),
     ):
@@ -590,11 +590,11 @@ def test_square_images_of_any_size_are_drawn_and_others_written_to_npz_alone(tmp
         (["gan", "--output", "grid.png"], "--output needs --signature", 2),
         (["gan", "--signature", "decode", "--input", "missing.npz"], "existing .npz or .json file", 2),
         (["gan", "--signature", "decode", "--input", "bad.json"], "bad.json cannot be read", 2),
-        (["gan", "--signature", "decode", "--input", "z.json", "--num", "3"], "give one of the two", 2),
+        (["gan", "--signature", "decode", "--input", "z.json", "--num", "3"], "give one or the other", 2),
         (["gan", "--signature", "decode", "--input", "z.json", "--output", "x.gif"], "--output must name", 2),
         (["gan", "--signature", "generate", "--num", "0"], "--num must be at least 1", 2),
         (["gan", "--signature", "generate", "--seed", "-1"], "--seed must lie between", 2),
-        (["gan", "--version", "-2"], "from 0 on", 2),
+        (["gan", "--version", "-2"], "at least 0", 2),
         (["gan", "--timeout", "0"], "more than 0 seconds", 2),
         (["gan", "--server", "http://127.0.0.1:1"], "no server answers at http://127.0.0.1:1; start one", 1),
         (["gan", "--server", "localhost:8501"], "must look like", 2),

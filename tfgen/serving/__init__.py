@@ -1,4 +1,4 @@
-"""TensorFlow Serving: publishing models for it, starting it, asking it. The public names are loaded when first used."""
+"""Publishes models for TensorFlow Serving, starts its server and queries it. Public names are imported on first use."""
 
 import importlib
 

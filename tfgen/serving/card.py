@@ -1,4 +1,4 @@
-"""The model card of a published model: what it is, what it was measured to do, and what it is not for."""
+"""The model card of a published model: its training, metrics, signatures, intended use and limits."""
 
 import json
 
@@ -14,14 +14,14 @@ def json_bytes(value):
 
 
 def write(model):
-    """Writes `README.md`, the model card, and `results.json` of a model's newest version into the model's directory."""
+    """Writes the newest version's model card, `README.md`, and its `results.json` into a model's directory."""
     version = config.versions(model)[-1]
     assets = model / str(version) / "assets.extra"
     for path in (assets / "tfgen.json", assets / "results.json"):
         if not path.is_file():
             raise InputError(
-                f"no model card written: {path} is missing, so the highest version is not one of tfgen publish; "
-                "what is published stands; move that version away and publish again"
+                f"the version is published, but its model card is not written: {path} is missing, so tfgen publish did "
+                "not make the highest version; move that version away and publish again"
             )
     results = (assets / "results.json").read_bytes()
     write_atomically(model / "results.json", results)
@@ -35,7 +35,7 @@ def model_card(description, results, version):
     Args:
         description: contents of `tfgen.json`.
         results: contents of `results.json`.
-        version: int, the version that both belong to.
+        version: int, the version described.
     """
     environment = results["environment"]
     signatures = [
@@ -91,7 +91,7 @@ def _averaged(results):
 def _limits(description):
     inputs = {name for signature in description["signatures"].values() for name in signature["inputs"]}
     outputs = {name for signature in description["signatures"].values() for name in signature["outputs"]}
-    # Models of tfgen 0.1.0 do not tell the shape of their images, which is MNIST's.
+    # Models of tfgen 0.1.0 do not record the shape of their images, which is MNIST's.
     height, width = description.get("image_shape", MNIST_SHAPE)
     if "x" in outputs:
         yield "It knows one distribution on the line and nothing else."

@@ -1,4 +1,4 @@
-"""A client of TensorFlow's model server: NumPy in, NumPy out, over REST or gRPC. REST needs no TensorFlow."""
+"""A client of TensorFlow's model server, over REST or gRPC: NumPy in, NumPy out. REST needs no TensorFlow."""
 
 import urllib.parse
 
@@ -11,24 +11,23 @@ NUMBERS = ("float32", "float64", "int32", "int64")
 
 
 class Client:
-    """Asks a model server.
+    """A client of one model server.
 
-    What a request holds is compared with the signature that the server tells before it is sent. Signatures are kept
-    for as long as the client lives, so make a new one after publishing a version with other signatures.
+    It checks the inputs of each request against the model's signature before it sends them. It fetches signatures from
+    the server once and keeps them, so make a new client after publishing a version with other signatures.
 
         client = Client("http://127.0.0.1:8501")
         client.predict("gan", {"seed": np.arange(4)}, signature="generate")["image"]  # (4, 784) float32
 
     Args:
-        address: "http://HOST:PORT" or "https://HOST:PORT", with USER:PASSWORD@ before the host and a path in front of
-            the server's where a proxy wants them; or "grpc://HOST:PORT", for which the extra `serving` and TensorFlow
-            are needed.
-        timeout: seconds that each request may take; over REST, looking up the host's name and trying further
-            addresses of it come on top. A call of `predict` makes one request; the first for a model makes two, one
-            that fails up to three.
+        address: "http://HOST:PORT", "https://HOST:PORT" or "grpc://HOST:PORT". For a proxy, an HTTP address may have
+            USER:PASSWORD@ before the host and a path at its end. gRPC needs TensorFlow and the extra `serving`.
+        timeout: seconds that each request may take, more than 0. Over REST, looking up the host and trying its other
+            addresses take additional time. `predict` makes one request, two at first use of a model, and up to three if
+            it fails.
 
     Raises:
-        InputError: if the address or the timeout is none.
+        InputError: if the address is malformed or the timeout is not positive.
     """
 
     def __init__(self, address="http://127.0.0.1:8501", timeout=30.0):
@@ -44,7 +43,7 @@ class Client:
         ):
             raise InputError(f"the server's address must look like http://127.0.0.1:8501 or grpc://..., got {shown!r}")
         if parts.scheme == "grpc" and (user or parts.path.strip("/")):
-            raise InputError(f"over gRPC the address is a host and a port alone, with no user and no path: {shown!r}")
+            raise InputError(f"a gRPC address is a host and a port, with no user and no path; got {shown!r}")
         if not timeout > 0:
             raise InputError(f"the timeout must be more than 0 seconds, got {timeout!r}")
         self.address = shown.rstrip("/")
@@ -59,7 +58,8 @@ class Client:
         """Returns the state of a model's versions, the highest first.
 
         Returns:
-            List of dicts: `version` int; `state`, "AVAILABLE" once it is served; `error`, why it cannot be, or "".
+            List of dicts: `version`, int; `state`, "AVAILABLE" once it is served; `error`, why it cannot be served, or
+            "".
 
         Raises:
             ModelNotFoundError: if the server knows no such model, version or label.
@@ -68,28 +68,28 @@ class Client:
         return sorted(found, key=lambda status: -status["version"])
 
     def signatures(self, model, version=None, label=None):
-        """Returns a model's signatures: name -> {"inputs" or "outputs": {name: (dtype, shape)}}, -1 being the batch."""
+        """Returns a model's signatures: name -> {"inputs" or "outputs": {name: (dtype, shape)}}; -1 is the batch."""
         key = _checked(model, version, label)
         if key not in self._signatures:
-            self._signatures[key] = self._told_apart(self._api.signatures, key)
+            self._signatures[key] = self._call(self._api.signatures, key)
         return self._signatures[key]
 
     def predict(self, model, inputs, signature="serving_default", version=None, label=None):
-        """Returns a signature's outputs.
+        """Returns the outputs that a signature computes from inputs.
 
         Args:
             model: name of the model.
-            inputs: dict from each of the signature's inputs to an array whose first dimension is the batch.
+            inputs: dict from the name of each input of the signature to an array; its first dimension is the batch.
             signature: name of the signature.
-            version: int, or None for the highest.
-            label: instead of a version, such as "stable".
+            version: int; None means the highest.
+            label: a label such as "stable", instead of a version.
 
         Returns:
             Dict from output name to array.
 
         Raises:
-            BadInputError: if there is no such signature, or its inputs are others in name, shape, type or number, or
-                hold values that are not finite.
+            BadInputError: if the model has no such signature, or an input is missing, unknown, of the wrong shape or
+                type, or not finite.
             NotRunningError, ModelNotFoundError, NotAvailableError, TimedOutError, TooLargeError, ServerError: see
                 `tfgen.serving.errors`.
         """
@@ -98,14 +98,17 @@ class Client:
         if signature not in offered:
             raise BadInputError(f"{model} has no signature {signature!r}, only {', '.join(sorted(offered))}")
         arrays = _checked_inputs(inputs, offered[signature]["inputs"], f"signature {signature!r} of {model}")
-        outputs = self._told_apart(self._api.predict, key, signature, arrays, list(offered[signature]["outputs"]))
+        outputs = self._call(self._api.predict, key, signature, arrays, list(offered[signature]["outputs"]))
         batch_size = len(next(iter(arrays.values())))
         return _checked_outputs(outputs, offered[signature]["outputs"], batch_size)
 
-    def _told_apart(self, call, key, *arguments):
-        """Calls the server, which gives one answer for a model that it does not know and one that it is loading."""
+    def _call(self, method, key, *arguments):
+        """Calls a method of the API; raises `NotAvailableError` for a model that the server is still loading.
+
+        The server gives the same answer for such a model as for an unknown one, so its status decides.
+        """
         try:
-            return call(*key, *arguments)
+            return method(*key, *arguments)
         except ModelNotFoundError:
             found = self._api.status(*key)
             if any(status["state"] == "AVAILABLE" for status in found):
@@ -126,20 +129,20 @@ def _has_valid_port(parts):
 
 
 def _checked(model, version, label):
-    """Returns `(model, version, label)` for a server, whose paths are made of them."""
+    """Returns `(model, version, label)`, which become parts of paths; raises `InputError` if one is malformed."""
     if not isinstance(model, str) or not model or set(model) & set("/:"):
         raise InputError(f"a model's name must be a string without / and :, got {model!r}")
     if version is not None and label is not None:
         raise InputError(f"give a version or a label, not both; got version {version!r} and label {label!r}")
     if version is not None and (not isinstance(version, (int, np.integer)) or version < 0):
-        raise InputError(f"the version must be an integer from 0 on, got {version!r}")
+        raise InputError(f"the version must be an integer of at least 0, got {version!r}")
     if label is not None and (not isinstance(label, str) or not label or set(label) & set("/:")):
         raise InputError(f"the label must be a string without / and :, got {label!r}")
     return model, version, label
 
 
 def _checked_inputs(inputs, expected, where):
-    """Returns the inputs as arrays of the expected types; raises `BadInputError` if they are others."""
+    """Returns the inputs as arrays of the expected types; raises `BadInputError` if they do not fit."""
     wanted = ", ".join(f"{name} {dtype} ({_shape(shape)})" for name, (dtype, shape) in sorted(expected.items()))
     if not isinstance(inputs, dict) or set(inputs) != set(expected):
         got = ", ".join(map(str, inputs)) if isinstance(inputs, dict) else f"a {type(inputs).__name__}"
@@ -151,7 +154,7 @@ def _checked_inputs(inputs, expected, where):
         try:
             array = np.asarray(inputs[name])
         except ValueError as error:
-            raise BadInputError(f"{name!r} of {where} is no array ({error}); wanted {wanted}") from error
+            raise BadInputError(f"{name!r} of {where} is not an array ({error}); wanted {wanted}") from error
         if array.size == 0:
             raise BadInputError(f"{name!r} of {where} is empty; send at least one example: {wanted}")
         same = len(array.shape) == len(shape) and all(
@@ -177,13 +180,13 @@ def _checked_inputs(inputs, expected, where):
 
 
 def _checked_outputs(outputs, expected, batch_size):
-    """Returns the outputs as arrays of the types that the server has told."""
+    """Returns the outputs as arrays of the signature's types; raises `ServerError` if they do not fit."""
     if set(outputs) != set(expected):
         raise ServerError(f"the server answered with {sorted(outputs)} where its signature has {sorted(expected)}")
     try:
         arrays = {name: np.asarray(outputs[name], dtype) for name, (dtype, _) in expected.items()}
     except (ValueError, TypeError) as error:
-        raise ServerError(f"the server answered with what is no array of numbers ({error})") from error
+        raise ServerError(f"the server's answer is not an array of numbers ({error})") from error
     for name, array in arrays.items():
         if array.shape[:1] != (batch_size,):
             raise ServerError(f"{name!r} has shape ({_shape(array.shape)}) for {batch_size} examples")

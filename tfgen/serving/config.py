@@ -1,32 +1,33 @@
-"""The files that `tensorflow_model_server` is configured with, as text. The paths in them are the server's."""
+"""The configuration files of `tensorflow_model_server`, as text. Paths in them are as the server sees them."""
 
 import json
 import pathlib
 import re
 
-# A request of more examples than the last is refused; smaller ones wait 1 ms for others and are filled up to the next.
+# The server refuses a request of more examples than the last size. It lets a smaller one wait 1 ms for others, and pads
+# the batch to the next size.
 BATCH_SIZES = (1, 8, 32, 128, 512, 1024)
 METRICS_PATH = "/monitoring/prometheus/metrics"
 MODELS_CONFIG = "models.config"
 
 
 def versions(model):
-    """Returns the versions in a model's directory in ascending order: as for the server, names that are integers."""
+    """Returns a model's versions in ascending order: the names in its directory that are integers."""
     return sorted(int(path.name) for path in pathlib.Path(model).iterdir() if re.fullmatch("[0-9]+", path.name))
 
 
 def models(directory):
-    """Returns the versions of every model in a directory of models, by name."""
+    """Returns a dict from the name of each model in a directory of models to its versions."""
     found = {path.name: versions(path) for path in sorted(pathlib.Path(directory).iterdir()) if path.is_dir()}
     return {name: numbers for name, numbers in found.items() if numbers and not name.startswith(".")}
 
 
 def models_config(names, base_path, labels=None):
-    """Returns `models.config`: all versions of every model are served, the highest to those who name none.
+    """Returns `models.config`: the server serves all versions of every model, by default the highest.
 
     Args:
-        names: the models.
-        base_path: their directory as the server sees it.
+        names: names of the models.
+        base_path: path of their directory as the server sees it.
         labels: dict from model to a dict from label to version, or None.
     """
     entries = []
@@ -46,7 +47,7 @@ def models_config(names, base_path, labels=None):
 
 
 def batching_config(threads):
-    """Returns the batching parameters: requests that come together are computed together."""
+    """Returns the batching parameters: the server computes requests that arrive together in one batch."""
     lines = [
         f"max_batch_size {{ value: {BATCH_SIZES[-1]} }}",
         "batch_timeout_micros { value: 1000 }",

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a model server: one exception for each kind of failure."""
+"""The exceptions of a client of a model server, one for each kind of failure."""
 
 from tfgen.errors import InputError, RunError
 
@@ -12,28 +12,28 @@ class ModelNotFoundError(InputError):
 
 
 class NotAvailableError(RunError):
-    """The server knows the model and is not ready to answer for it."""
+    """The server knows the model but is not ready to serve it."""
 
 
 class BadInputError(InputError):
-    """The signature takes something else than what is sent."""
+    """The inputs do not fit the signature."""
 
 
 class TimedOutError(RunError):
-    """The deadline passed before the answer was there."""
+    """The deadline passed before the answer arrived."""
 
 
 class TooLargeError(InputError):
-    """The server takes no request, or the client no answer, of that size."""
+    """The request is too large for the server, or the answer too large for the client."""
 
 
 class ServerError(RunError):
-    """The server failed, or what answers is no model server."""
+    """The server failed, or is not a model server."""
 
 
-def kind_told_by(message):
-    """Returns the kind of failure that the server has no status of its own for, by its words; else None."""
-    if "larger than maximum" in message:  # than the largest batch
+def error_from_message(message):
+    """Returns the exception class of a failure that only the server's message identifies, not its status; else None."""
+    if "larger than maximum" in message:  # "... larger than maximum input batch size 1024"
         return TooLargeError
     if "version label" in message:
         return ModelNotFoundError
@@ -41,7 +41,7 @@ def kind_told_by(message):
 
 
 def remedy(kind):
-    """Returns what to add to the server's own words, which name none."""
+    """Returns the advice to append to the server's message, which gives none."""
     if kind is ModelNotFoundError:
         return "; tfgen serve lists what it serves, and tfgen publish adds to it"
     if kind is TooLargeError:

@@ -9,7 +9,7 @@ from tfgen.serving.errors import (
     ServerError,
     TimedOutError,
     TooLargeError,
-    kind_told_by,
+    error_from_message,
     remedy,
 )
 
@@ -29,7 +29,7 @@ except ImportError as error:
         "or name an http:// address"
     ) from error
 
-# gRPC itself stops at 4 MiB.
+# gRPC's own limit is 4 MiB a message.
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 FAILURES = {
     grpc.StatusCode.NOT_FOUND: ModelNotFoundError,
@@ -43,7 +43,7 @@ FAILURES = {
 
 
 class GrpcApi:
-    """Requests to one server over one channel, which threads may share."""
+    """Requests to one server, over one channel that threads may share."""
 
     def __init__(self, parts, address, timeout):
         self.address = address
@@ -54,7 +54,7 @@ class GrpcApi:
         self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
 
     def status(self, model, version, label):
-        request = _addressed(get_model_status_pb2.GetModelStatusRequest(), model, version, label)
+        request = _with_model(get_model_status_pb2.GetModelStatusRequest(), model, version, label)
         states = get_model_status_pb2.ModelVersionStatus.State
         return [
             {"version": found.version, "state": states.Name(found.state), "error": found.status.error_message}
@@ -62,7 +62,7 @@ class GrpcApi:
         ]
 
     def signatures(self, model, version, label):
-        request = _addressed(get_model_metadata_pb2.GetModelMetadataRequest(), model, version, label)
+        request = _with_model(get_model_metadata_pb2.GetModelMetadataRequest(), model, version, label)
         request.metadata_field.append("signature_def")
         reply = self._call(self.predictions.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -77,7 +77,7 @@ class GrpcApi:
         }
 
     def predict(self, model, version, label, signature, inputs, outputs):
-        request = _addressed(predict_pb2.PredictRequest(), model, version, label)
+        request = _with_model(predict_pb2.PredictRequest(), model, version, label)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
@@ -86,6 +86,7 @@ class GrpcApi:
         return {name: tf.make_ndarray(value) for name, value in reply.outputs.items()}
 
     def _call(self, method, request):
+        """Returns the server's reply; raises the exception that its status code stands for."""
         try:
             return method(request, timeout=self.timeout)
         except grpc.RpcError as error:
@@ -97,13 +98,13 @@ class GrpcApi:
                     f"no answer from {self.address} within {self.timeout:g} s; try a longer time-out"
                 )
             else:
-                kind = kind_told_by(message) or FAILURES.get(code, ServerError)
+                kind = error_from_message(message) or FAILURES.get(code, ServerError)
                 failure = kind(f"{self.address} refused the request: {message} (gRPC status {code.name}){remedy(kind)}")
             raise failure from error
 
 
-def _addressed(request, model, version, label):
-    """Returns the request, addressed to a model and one of its versions."""
+def _with_model(request, model, version, label):
+    """Sets the model and its version or label in a request; returns the request."""
     request.model_spec.name = model
     if version is not None:
         request.model_spec.version.value = version

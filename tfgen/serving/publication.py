@@ -1,4 +1,4 @@
-"""Publishing a run's SavedModel: the next version of its model, whole and tried, for a server that may be watching."""
+"""Publishes a run's SavedModel as the next version of its model, complete and tested, while a server may be running."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ def check_run(run_dir):
     """Returns the results of a finished run with a SavedModel; raises `InputError` for any other directory."""
     run_dir = pathlib.Path(run_dir)
     if not run_dir.is_dir():
-        raise InputError(f"there is no run in {str(run_dir)!r}; name a directory that tfgen run has written: runs/vae")
+        raise InputError(f"there is no run in {str(run_dir)!r}; name one written by tfgen run, such as runs/vae")
     if not (run_dir / "results.json").is_file():
         raise InputError(f"{run_dir} holds no finished run: it has no results.json; finish it with tfgen run --resume")
     results = read_results(run_dir / "results.json")
@@ -31,7 +31,7 @@ def check_run(run_dir):
 
 
 def check_publish(run_dir, to):
-    """Raises `InputError` for a run that cannot be published, or a directory that it cannot be published to."""
+    """Raises `InputError` if the run cannot be published, or not to that directory."""
     results = check_run(run_dir)
     check_writable(to, "--to")
     check_writable(pathlib.Path(to) / results["recipe"], "--to")
@@ -39,11 +39,12 @@ def check_publish(run_dir, to):
 
 
 def publish(run_dir, to="saved_models"):
-    """Publishes a finished run's SavedModel as the next version of the model named like its recipe.
+    """Publishes a finished run's SavedModel as the next version of a model, which is named like the recipe.
 
-    The version is written beside its final place, checked, tried on its warm-up records and then renamed: a server
-    never sees a part of it. No version is ever overwritten. `models.config`, the model's card and `results.json` are
-    then written anew. What a killed publisher leaves is named `.tmp-*`, which no server reads and anyone may delete.
+    It writes the version to a temporary directory beside the final one, checks it, runs its warm-up records and renames
+    it, so that a server never sees part of it. It never overwrites a version. Then it rewrites `models.config`, the
+    model card and `results.json`. A killed process leaves a directory `.tmp-*`: no server reads it, and it may be
+    deleted.
 
     Args:
         run_dir: directory of a finished run.
@@ -53,8 +54,8 @@ def publish(run_dir, to="saved_models"):
         The directory of the new version.
 
     Raises:
-        InputError: if the run is not finished, has no SavedModel, or has one that cannot be served; or, after
-            the new version is published, if another one that `publish` has not made is the highest.
+        InputError: if the run is not finished, or its SavedModel is missing or cannot be served. Also after the
+            version is published, if the highest version was not made by `publish`.
     """
     run_dir, to = pathlib.Path(run_dir), pathlib.Path(to)
     check_publish(run_dir, to)
@@ -62,7 +63,7 @@ def publish(run_dir, to="saved_models"):
 
     with contextlib.ExitStack() as stack:
         lock = lock_of(run_dir)
-        # Where no lock can be made, no run can be written either.
+        # If the lock cannot be made, no run can write to the directory either.
         if lock.exists() or os.access(lock.parent, os.W_OK):
             try:
                 stack.enter_context(locked(lock, shared=True, wait=False))
@@ -112,7 +113,7 @@ def _add_assets(directory, run_dir, results, warmup):
 
 
 def _rename_to_next(temporary, model):
-    """Renames to the version after the highest; after that of another publisher, if one was quicker."""
+    """Renames to the version after the highest; to a later one if another process takes that first."""
     version = max(config.versions(model), default=0) + 1
     while True:
         try:

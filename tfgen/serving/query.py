@@ -1,4 +1,4 @@
-"""What `tfgen query` shows: a model's state and signatures, and the outputs of one of them."""
+"""The parts of `tfgen query`: a model's state and signatures, and the inputs and outputs of one signature."""
 
 import io
 import json
@@ -12,12 +12,12 @@ from tfgen.errors import InputError
 from tfgen.files import write_atomically
 from tfgen.sampling import check_seeds, image_seeds
 
-# The outputs that a PNG shows.
+# The outputs that a PNG can show.
 IMAGES = ("image", "reconstruction")
 
 
 def description(client, model, version=None, label=None):
-    """Returns a model's versions and their states, and the signatures of the one that is asked for."""
+    """Returns text: a model's versions with their states, and the signatures of the version asked for."""
     lines = []
     for status in client.status(model, version, label):
         error = f": {status['error']}" if status["error"] else ""
@@ -34,7 +34,7 @@ def _tensor(item):
 
 
 def check_output(path):
-    """Raises `InputError` if the outputs cannot be written to `path`; None is nowhere."""
+    """Raises `InputError` if outputs cannot be written to `path`, unless it is None."""
     if path is not None:
         path = pathlib.Path(path)
         if path.suffix.lower() not in (".png", ".npz") or path.is_dir() or not path.parent.is_dir():
@@ -56,7 +56,7 @@ def read_inputs(path):
 
 
 def seeds(client, signature, num=None, seed=None, **address):
-    """Returns the inputs of a signature that generates images from seeds: those of `tfgen sample`."""
+    """Returns the inputs of a signature that generates images from seeds, the seeds as in `tfgen sample`."""
     num, seed = 16 if num is None else num, 0 if seed is None else seed
     check_seeds(num, seed)
     offered = client.signatures(**address)
@@ -67,7 +67,7 @@ def seeds(client, signature, num=None, seed=None, **address):
 
 
 def summary(outputs):
-    """Returns one line an output: its name, type, shape and range."""
+    """Returns text with a line for each output: its name, type, shape and range."""
     return "\n".join(
         f"{name}: {value.dtype} {value.shape}, {value.min():g} to {value.max():g}"
         for name, value in sorted(outputs.items())
@@ -81,7 +81,7 @@ def write_output(outputs, path):
         np.savez(content, **outputs)
         write_atomically(path, content.getvalue())
         return
-    # A server tells the number of pixels and not the shape: square images alone can be drawn.
+    # The server knows the number of pixels but not the shape, so only square images can be drawn.
     images = [outputs[name] for name in IMAGES if name in outputs and outputs[name].ndim == 2]
     sides = [math.isqrt(rows.shape[1]) for rows in images]
     if not images or sides[0] ** 2 != images[0].shape[1]:

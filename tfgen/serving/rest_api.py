@@ -1,4 +1,4 @@
-"""The model server's REST interface, spoken with the standard library."""
+"""The model server's REST interface. It needs the standard library alone."""
 
 import base64
 import http.client
@@ -15,7 +15,7 @@ from tfgen.serving.errors import (
     ServerError,
     TimedOutError,
     TooLargeError,
-    kind_told_by,
+    error_from_message,
     remedy,
 )
 
@@ -23,7 +23,7 @@ CHUNK = 2**20
 
 
 class RestApi:
-    """Requests to one server. Each opens a connection of its own, so threads may share an object."""
+    """Requests to one server. Each opens its own connection, so threads may share an object."""
 
     def __init__(self, parts, address, timeout):
         self.parts = parts
@@ -46,7 +46,7 @@ class RestApi:
                 for found in reply["model_version_status"]
             ]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._no_model_server(reply) from error
+            raise self._not_a_model_server(reply) from error
 
     def signatures(self, model, version, label):
         reply = self._call("GET", f"{_path(model, version, label)}/metadata")
@@ -58,20 +58,20 @@ class RestApi:
                 if not name.startswith("__")
             }
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._no_model_server(reply) from error
+            raise self._not_a_model_server(reply) from error
 
     def predict(self, model, version, label, signature, inputs, outputs):
         body = {"signature_name": signature, "inputs": {name: value.tolist() for name, value in inputs.items()}}
         reply = self._call("POST", f"{_path(model, version, label)}:predict", json.dumps(body).encode())
         if not isinstance(reply, dict) or "outputs" not in reply:
-            raise self._no_model_server(reply)
+            raise self._not_a_model_server(reply)
         if isinstance(reply["outputs"], dict):
             return reply["outputs"]
-        # A signature's only output comes without its name.
+        # The server omits the name of a signature's only output.
         return {name: reply["outputs"] for name in outputs}
 
     def _call(self, method, path, body=None):
-        """Returns the JSON of the server's answer; raises what its status code means."""
+        """Returns the JSON of the server's reply; raises the exception that its status code stands for."""
         deadline = time.monotonic() + self.timeout
         secure = self.parts.scheme == "https"
         connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
@@ -79,16 +79,16 @@ class RestApi:
         )
         try:
             connection.connect()
-            # A socket's limit holds for each of its operations: what is left of the request's time. After the answer's
-            # last byte the socket may be closed.
+            # A socket's timeout applies to each operation, so it is set to the time that is left before every one. The
+            # socket may be closed after the last byte of the answer.
             socket = connection.sock
-            socket.settimeout(_left(deadline))
+            socket.settimeout(_seconds_left(deadline))
             connection.request(method, self.parts.path.rstrip("/") + path, body, self.headers)
-            socket.settimeout(_left(deadline))
+            socket.settimeout(_seconds_left(deadline))
             chunks = []
             with connection.getresponse() as response:
                 while not response.isclosed() and response.length != 0:
-                    socket.settimeout(_left(deadline))
+                    socket.settimeout(_seconds_left(deadline))
                     chunks.append(response.read1(CHUNK))
         except TimeoutError as error:
             raise TimedOutError(
@@ -105,7 +105,7 @@ class RestApi:
             connection.close()
         if response.status in (401, 403):
             raise InputError(
-                f"{self.address} refused the request (HTTP status {response.status}); name who asks: "
+                f"{self.address} refused the request (HTTP status {response.status}); give a user and password: "
                 f"{self.parts.scheme}://USER:PASSWORD@HOST"
             )
         text = b"".join(chunks)
@@ -114,21 +114,21 @@ class RestApi:
         except ValueError as error:
             if response.status == 413:
                 raise TooLargeError(
-                    f"{self.address} takes no request of {len(body):,} bytes; send fewer at once"
+                    f"{self.address} refused a request of {len(body):,} bytes as too large; send fewer examples at once"
                 ) from error
-            raise self._no_model_server(text[:80].decode(errors="replace"), response.status) from error
+            raise self._not_a_model_server(text[:80].decode(errors="replace"), response.status) from error
         if response.status != 200:
             message = reply.get("error", reply) if isinstance(reply, dict) else reply
             raise _failure(response.status, self.address, message)
         return reply
 
-    def _no_model_server(self, reply, status=200):
+    def _not_a_model_server(self, reply, status=200):
         return ServerError(
-            f"what answers at {self.address} is no model server: HTTP status {status}, {str(reply)[:80]!r}"
+            f"the server at {self.address} is not a model server: HTTP status {status}, {str(reply)[:80]!r}"
         )
 
 
-def _left(deadline):
+def _seconds_left(deadline):
     """Returns the seconds until a deadline; raises `TimeoutError` if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
@@ -150,7 +150,7 @@ FAILURES = {
 
 def _failure(status, address, message):
     message = " ".join(str(message).split())
-    kind = kind_told_by(message) or FAILURES.get(status, ServerError)
+    kind = error_from_message(message) or FAILURES.get(status, ServerError)
     return kind(f"{address} refused the request: {message} (HTTP status {status}){remedy(kind)}")
 
 
@@ -162,7 +162,7 @@ def _path(model, version, label):
 
 
 def _dtype_and_shape(info):
-    """Returns a tensor's type as NumPy calls it, DT_FLOAT being the one of another name, and its shape."""
+    """Returns a tensor's type under its NumPy name, and its shape."""
     dtype = info["dtype"].removeprefix("DT_").lower()
     dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
     return dtype, tuple(int(dim["size"]) for dim in info["tensor_shape"].get("dim", []))

@@ -1,4 +1,4 @@
-"""Starting TensorFlow's model server on a directory of published models, and stopping it."""
+"""Starts TensorFlow's model server on a directory of published models, and stops it."""
 
 import contextlib
 import os
@@ -18,16 +18,16 @@ from tfgen.serving.errors import ModelNotFoundError, NotAvailableError, NotRunni
 
 BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:2.20.0"
-# What the server and docker need to stop once they are told to.
+# Time for the server and docker to stop once they are told to.
 STOP_SECONDS = 10
 
 
 def check_serve(directory, labels, rest_port, grpc_port, timeout, all_interfaces):
-    """Returns `(models and their versions, labels by model)`; raises `InputError` for what cannot be served.
+    """Returns `(versions by model, labels by model)`; raises `InputError` if they cannot be served as asked.
 
     Args:
         directory: directory of published models.
-        labels: sequence of strings like "vae:stable=1".
+        labels: sequence of strings such as "vae:stable=1".
         rest_port, grpc_port: two free ports.
         timeout: seconds to wait for the models, more than 0.
         all_interfaces: whether the ports are opened to other machines.
@@ -60,21 +60,22 @@ def check_serve(directory, labels, rest_port, grpc_port, timeout, all_interfaces
             try:
                 probe.bind(("" if all_interfaces else "127.0.0.1", port))
             except OSError as error:
-                raise InputError(f"port {port} cannot be had ({error.strerror}); name another with {option}") from error
+                raise InputError(f"port {port} cannot be used ({error.strerror}); change it by {option}") from error
     return found, by_model
 
 
 def serve(
     directory="saved_models", labels=(), rest_port=8501, grpc_port=8500, timeout=120, all_interfaces=False, wait=None
 ):
-    """Serves every published model, all versions, until it is interrupted.
+    """Serves all versions of every published model until it is interrupted.
 
     Args:
         directory, labels, rest_port, grpc_port, timeout, all_interfaces: see `check_serve`.
-        wait: function called with the server's process once all models are available, instead of waiting for its end.
+        wait: function to call with the server's process once all models are available; the server is stopped when it
+            returns. None waits for the process to end.
 
     Raises:
-        InputError: if there is nothing to serve or nothing to serve it with, or a port is taken.
+        InputError: if there is no model or no model server, an argument is invalid, or a port is taken.
         RunError: if the server fails, or the models are not available in time.
     """
     found, by_model = check_serve(directory, labels, rest_port, grpc_port, timeout, all_interfaces)
@@ -84,7 +85,7 @@ def serve(
     runner = _runner(all_interfaces)
     with tempfile.TemporaryDirectory(prefix="tfgen-serving-") as temporary, contextlib.ExitStack() as stack:
         temporary = pathlib.Path(temporary)
-        temporary.chmod(0o755)  # The container's user may be another one.
+        temporary.chmod(0o755)  # The container may run as another user.
         models_seen, temporary_seen = (directory, temporary) if runner == BINARY else ("/models", "/config")
         (temporary / config.MODELS_CONFIG).write_text(config.models_config(found, models_seen, by_model))
         (temporary / "batching.config").write_text(config.batching_config(os.cpu_count()))
@@ -106,9 +107,9 @@ def serve(
             command += ["--publish", f"{host}{grpc_port}:8500", "--publish", f"{host}{rest_port}:8501"]
             command += ["--volume", f"{directory}:/models:ro", "--volume", f"{temporary}:/config:ro", IMAGE, *flags]
             stop = ["docker", "rm", "--force", name]
-        stack.enter_context(_terminated_as_interrupted())
+        stack.enter_context(_sigterm_interrupts())
         log = stack.enter_context(open(temporary / "server.log", "wb"))
-        # In a session of its own: Ctrl-C is for us, who then stop it.
+        # In its own session: Ctrl-C reaches this process, which then stops the server.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         stack.callback(_stop, process, stop)
         client = Client(f"http://127.0.0.1:{rest_port}", timeout=5)
@@ -124,7 +125,7 @@ def serve(
 
 
 def _runner(all_interfaces):
-    """Returns what the server is started with: its binary, or docker."""
+    """Returns the program that starts the server: its binary or docker."""
     binary = shutil.which(BINARY)
     if binary and all_interfaces:
         return BINARY
@@ -151,26 +152,26 @@ def _runner(all_interfaces):
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted():
-    """Lets SIGTERM end what goes on as Ctrl-C does, so that the server is stopped and not left behind."""
+def _sigterm_interrupts():
+    """Makes SIGTERM raise `KeyboardInterrupt` like Ctrl-C, so that the server is stopped."""
 
     def interrupt(signum, frame):
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _stop(process, stop):
-    """Stops the server; a second Ctrl-C does not keep it from that."""
+    """Stops the server, ignoring further interrupts meanwhile."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    # Twice: docker may only just be making the container that it is told to remove.
+    # Twice, since docker may still have been creating the container when first told to remove it.
     for _ in range(2):
         if stop:
             subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
@@ -184,7 +185,7 @@ def _stop(process, stop):
 
 
 def _wait_until_available(client, models, process, log, timeout):
-    """Returns once every version of every model is available; raises `RunError` if that cannot be or takes too long."""
+    """Returns once every version of every model is available; raises `RunError` if one fails or it takes too long."""
     deadline = time.monotonic() + timeout
     pending = [(name, version) for name, versions in models.items() for version in versions]
     while pending:

@@ -1,6 +1,6 @@
-"""Warm-up records: requests that the server runs when it loads a model, so that no user waits for the first one.
+"""Warm-up records: requests that the server runs when it loads a model, so that the first user need not wait.
 
-A record that fails keeps the server from loading the model, so all of them are replayed before a model is published.
+The server does not load a model if a record fails, so all records are run before a model is published.
 """
 
 import pathlib
@@ -24,7 +24,7 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def example_inputs(signature, batch_size):
-    """Returns made-up inputs of a signature: pixels uniform in [0, 1], other numbers normal, seeds from 0 on."""
+    """Returns example inputs of a signature: pixels uniform in [0, 1], other floats normal, seeds from 0 on."""
     rng = np.random.default_rng(0)
     inputs = {}
     for name, info in signature.inputs.items():
@@ -38,7 +38,7 @@ def example_inputs(signature, batch_size):
 
 
 def write(directory, name):
-    """Writes the warm-up records of the SavedModel in `directory`, served as `name`: two batch sizes a signature."""
+    """Writes warm-up records of the SavedModel in `directory`, served as `name`: each signature at two batch sizes."""
     path = pathlib.Path(directory) / FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -54,7 +54,7 @@ def write(directory, name):
 
 
 def read(directory):
-    """Returns the requests in a SavedModel's warm-up records, as `PredictRequest`s."""
+    """Returns a SavedModel's warm-up records, as `PredictRequest`s."""
     records = tf.data.TFRecordDataset(str(pathlib.Path(directory) / FILE)).as_numpy_iterator()
     return [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
 
@@ -66,7 +66,7 @@ def replay(directory):
         Number of records.
 
     Raises:
-        InputError: if an output has another batch size than its input, is not finite or lies outside its range.
+        InputError: if an output's batch size differs from the input's, or values are not finite or out of range.
     """
     model = tf.saved_model.load(str(directory))
     requests = read(directory)
