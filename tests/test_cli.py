@@ -215,7 +215,7 @@ BAD_REQUESTS = {
     "table results results": ["vae in preset quick", "seed twice"],
     "table results other_epochs": ["vae in preset quick", "differ in more than the seed"],
     "table results deterministic": ["vae in preset quick", "differ in more than the seed"],
-    "table judged_by_a judged_by_b": ["vae in preset quick", "judged by 2 classifiers", "digit-classifier"],
+    "table judged_by_a judged_by_b": ["vae in preset quick", "measured with 2 classifiers", "digit-classifier"],
     "table results --write missing": ["no file 'missing'", "README"],
     "table results --write file": ["file needs one line", "<!-- results", "add them"],
     "data": ["ACTION", "--help"],
@@ -339,7 +339,7 @@ def test_the_help_of_run_says_what_its_options_are(capsys):
     printed = " ".join(capsys.readouterr().out.split())
     for option in ("--all", "--preset", "--dataset", "--output-dir", "--seed", "--epochs", "--resume", "--debug"):
         assert option in printed
-    assert "--set FIELD=VALUE another value of a hyper-parameter, such as batch_size=64; repeatable" in printed
+    assert "--set FIELD=VALUE set a hyper-parameter, such as batch_size=64; repeatable" in printed
     # Lines end at hyphens too.
     assert all(name in printed.replace("- ", "-") for name in RECIPES) and "--precision" not in printed
 
@@ -538,7 +538,7 @@ def test_all_are_the_recipes_that_have_the_preset(stub, tmp_path, capsys, monkey
             monkeypatch.setitem(RECIPES, name, smoke_only if name in ("vae", "gan") else StubModule.RECIPE)
     assert main(["run", "--all", "--dataset", "digits", "--output-dir", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "not run, having no preset quick: vae, gan\n" in printed
+    assert "skipped, since they have no preset quick: vae, gan\n" in printed
     assert re.findall(r"^== (\S+): One linear unit$", printed, re.MULTILINE) == [
         name for name in RECIPES if name not in ("vae", "gan")
     ]

@@ -1,4 +1,4 @@
-"""The `tfgen` command. TensorFlow is imported only once a request has been found to be in order."""
+"""The `tfgen` command. It checks a request before it imports TensorFlow."""
 
 import argparse
 import contextlib
@@ -39,7 +39,7 @@ def _parser():
     )
 
     command = commands.add_parser("list", parents=[debug], help="recipes, lecture items and published numbers")
-    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="its story, hyper-parameters and results")
+    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="its description, hyper-parameters and results")
     command.add_argument("--json", action="store_true", help="as JSON")
     command.set_defaults(function=_list)
 
@@ -50,18 +50,18 @@ def _parser():
     command.add_argument("--dataset", default="auto", help=f"one of {', '.join(data.NAMES)}; default auto")
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
-    command.add_argument("--epochs", type=int, help="instead of the recipe's")
+    command.add_argument("--epochs", type=int, help="number of epochs; default: the recipe's")
     command.add_argument(
         "--set",
         dest="settings",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="another value of a hyper-parameter, such as batch_size=64; repeatable; tfgen list RECIPE shows them all",
+        help="set a hyper-parameter, such as batch_size=64; repeatable; tfgen list RECIPE shows all of them",
     )
-    command.add_argument("--resume", action="store_true", help="go on with unfinished runs, keep those finished")
-    command.add_argument("--deterministic", action="store_true", help="deterministic kernels only; slower")
-    command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (extra 'tensorboard')")
+    command.add_argument("--resume", action="store_true", help="continue unfinished runs and keep finished ones")
+    command.add_argument("--deterministic", action="store_true", help="use deterministic kernels only; slower")
+    command.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard (extra 'tensorboard')")
     command.set_defaults(function=_run)
 
     command = commands.add_parser("sample", parents=[debug], help="draw images from an exported generative model")
@@ -85,38 +85,44 @@ def _parser():
     command.add_argument("--grpc-port", type=int, default=8500, help="default: 8500")
     command.add_argument("--timeout", type=float, default=120, help="seconds to wait for the models; default 120")
     command.add_argument(
-        "--all-interfaces", action="store_true", help="open the ports to other machines too; there are no passwords"
+        "--all-interfaces", action="store_true", help="open the ports to other machines too, without authentication"
     )
     command.set_defaults(function=_serve)
 
-    command = commands.add_parser("query", parents=[debug], help="ask a running server: status, signatures, outputs")
+    command = commands.add_parser("query", parents=[debug], help="query a running server: status, signatures, outputs")
     command.add_argument("model", metavar="MODEL", help="such as vae")
-    command.add_argument("--signature", help="compute its outputs, instead of showing the model's state and signatures")
+    command.add_argument("--signature", help="compute its outputs; default: show the model's state and signatures")
     command.add_argument("--server", default="http://127.0.0.1:8501", metavar="URL", help="default: %(default)s")
     version = command.add_mutually_exclusive_group()
     version.add_argument("--version", type=int, help="default: the highest")
     version.add_argument("--label", help="instead of a version")
-    command.add_argument("--input", metavar="FILE", help="the inputs by name: arrays in .npz, or lists in .json")
+    command.add_argument("--input", metavar="FILE", help="inputs by name: arrays in .npz or lists in .json")
     command.add_argument("--num", type=int, help="number of images to generate, without --input; default 16")
-    command.add_argument("--seed", type=int, help="of these images, as in tfgen sample; default 0")
-    command.add_argument("--output", metavar="FILE", help="draw the images (.png), or write all outputs (.npz)")
+    command.add_argument("--seed", type=int, help="seed of these images, as in tfgen sample; default 0")
+    command.add_argument("--output", metavar="FILE", help="file for the images (.png) or all outputs (.npz)")
     command.add_argument("--timeout", type=float, default=30, help="seconds that each request may take; default 30")
     command.set_defaults(function=_query)
 
-    command = commands.add_parser("table", parents=[debug], help="the README's table, from the results of runs")
-    command.add_argument("runs", nargs="*", metavar="RUNS_DIR", help="of several seeds or presets; default: runs")
+    command = commands.add_parser("table", parents=[debug], help="make the README's table from the results of runs")
+    command.add_argument(
+        "runs", nargs="*", metavar="RUNS_DIR", help="directories of several seeds or presets; default: runs"
+    )
     command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
     command.set_defaults(function=_table)
 
-    command = commands.add_parser("data", help="prepared datasets")
+    command = commands.add_parser("data", help="show or prepare datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = actions.add_parser("status", parents=[debug, data_dir], help="which datasets are prepared, and where")
+    action = actions.add_parser("status", parents=[debug, data_dir], help="show which datasets are prepared, and where")
     action.set_defaults(function=_data_status)
     action = actions.add_parser(
         "import", parents=[debug, data_dir], help="prepare a dataset from IDX files or mnist.npz"
     )
     action.add_argument(
-        "--from", dest="source", required=True, metavar="DIR", help="the four IDX files, gzipped or not, or mnist.npz"
+        "--from",
+        dest="source",
+        required=True,
+        metavar="DIR",
+        help="has the four IDX files, gzipped or not, or mnist.npz",
     )
     action.add_argument("--dataset", default="mnist", help=f"one of {', '.join(data.TFDS_NAMES)}; default mnist")
     action.set_defaults(function=_data_import)
@@ -131,7 +137,7 @@ def main(argv=None):
         args.function(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does; what is left goes nowhere, also at exit.
+        # The reader of the output closed it early, as `head` does. Discard the rest, including what is flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("\ntfgen: interrupted", file=sys.stderr)
@@ -140,7 +146,7 @@ def main(argv=None):
             resume = [] if args.resume else ["--resume"]
             print(f"resume with: {shlex.join([*program, *argv, *resume])}", file=sys.stderr)
         return 130
-    except Exception as error:  # The last resort: any failure ends in one line and, with --debug, its traceback.
+    except Exception as error:  # The last resort: any failure is reported in one line and, with --debug, its traceback.
         if args.debug:
             traceback.print_exc()
         if isinstance(error, InputError):
@@ -155,7 +161,7 @@ def main(argv=None):
 
 @contextlib.contextmanager
 def _quietly(args):
-    """Keeps back what TensorFlow's libraries write on being loaded: six lines that no log level suppresses."""
+    """Hides what TensorFlow's libraries print on loading, which no log level suppresses; shows it if loading fails."""
     if args.debug or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
         return
@@ -180,11 +186,11 @@ def _load_tensorflow(args):
         import tensorflow as tf
 
         if not args.debug:
-            # Each recipe's model has a step function of its own, which TensorFlow takes for needless retracing.
+            # Each recipe's model has its own step function. TensorFlow mistakes that for needless retracing.
             tf.get_logger().setLevel("ERROR")
-            # TFDS warns of every directory that is not prepared, which the error that follows says better.
+            # TFDS warns about every directory that is not prepared. The error that follows is clearer.
             logging.getLogger("absl").setLevel("ERROR")
-        tf.constant(0)  # The first operation starts the devices, which writes as well.
+        tf.constant(0)  # The first operation starts the devices, which also prints.
 
 
 def _list(args):
@@ -222,13 +228,13 @@ def _list(args):
 
 def _run(args):
     if args.all == bool(args.recipes):
-        raise InputError(f"name recipes or give --all, one of the two; the recipes are {', '.join(RECIPES)}")
+        raise InputError(f"name recipes or give --all, not both; the recipes are {', '.join(RECIPES)}")
     names = list(RECIPES) if args.all else list(dict.fromkeys(args.recipes))
     if args.all and args.preset in PRESETS:
         without = [name for name in names if args.preset not in RECIPES[name].presets]
         names = [name for name in names if name not in without]
         if without:
-            print(f"not run, having no preset {args.preset}: {', '.join(without)}", flush=True)
+            print(f"skipped, since they have no preset {args.preset}: {', '.join(without)}", flush=True)
     from tfgen.runner.request import Request
 
     options = ("preset", "seed", "epochs", "settings", "deterministic", "output_dir", "resume")
@@ -240,7 +246,7 @@ def _run(args):
     from tfgen.runner.run import carry_out
 
     dataset = data.load(args.dataset, args.data_dir)
-    for request in requests:  # All of them before the first is trained.
+    for request in requests:  # Check all of them before training the first.
         check(request, dataset)
     results = []
     for request in requests:
@@ -249,7 +255,7 @@ def _run(args):
     print(f"\n{tables.table(results)}\n")
     seconds = sum(result["seconds"] for result in results)
     count = f"{len(results)} recipe{'s' if len(results) > 1 else ''}"
-    print(f"{count}, {seconds:.0f} s of running; figures and models: {summary.write_report(args.output_dir)}")
+    print(f"{count}, {seconds:.0f} s; figures and models: {summary.write_report(args.output_dir)}")
     if not all(result["comparable"] for result in results):
         print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
 
@@ -290,12 +296,12 @@ def _query(args):
     if args.signature is None:
         given = [name for name in ("input", "num", "seed", "output") if getattr(args, name) is not None]
         if given:
-            raise InputError(f"--{given[0]} needs --signature; without it the model's signatures are shown")
+            raise InputError(f"--{given[0]} needs --signature; without it, tfgen query shows the model's signatures")
     else:
         query.check_output(args.output)
         if args.input is not None:
             if (args.num, args.seed) != (None, None):
-                raise InputError("--num and --seed make inputs, and --input reads them; give one of the two")
+                raise InputError("--input reads inputs, --num and --seed make them; give one or the other")
             inputs = query.read_inputs(args.input)
     if args.server.startswith("grpc://"):
         _load_tensorflow(args)

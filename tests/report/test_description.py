@@ -44,7 +44,7 @@ def test_a_recipe_s_story_numbers_and_settings_are_told(checkout, monkeypatch):
         [
             StubModule.__doc__,
             "",
-            "Hyper-parameters, of which --set FIELD=VALUE changes one:",
+            "Hyper-parameters (--set FIELD=VALUE changes one):",
             "  epochs = 1 (smoke), 2 (quick)",
             "      passes through the training images; of a set too small for 100 batches, 100 batches are an epoch.",
             "  batch_size = 50",
@@ -64,7 +64,7 @@ def test_a_recipe_s_story_numbers_and_settings_are_told(checkout, monkeypatch):
 
 def test_without_a_checkout_it_is_told_where_results_are(checkout):
     told = description.description("stub")
-    assert told.endswith("Kept results, on MNIST:\n  none beside this installation; see docs/results")
+    assert told.endswith("Kept results, on MNIST:\n  none in this installation; see docs/results")
     assert "Published:" not in told
 
 
@@ -74,7 +74,7 @@ def test_a_metric_that_is_newer_than_a_kept_result_is_no_error(checkout, monkeyp
     path = checkout / documents.KEPT / "smoke-5" / "stub" / "results.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(RESULT))
-    assert description.description("stub").endswith("(standard error 0.25)\n    newer = not measured then")
+    assert description.description("stub").endswith("(standard error 0.25)\n    newer = not measured")
 
 
 @pytest.mark.parametrize("name", RECIPES)

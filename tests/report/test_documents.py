@@ -1,4 +1,4 @@
-"""What README.md and docs/ take from recipes and kept results: deviations, the table, presets that have moved on."""
+"""What README.md and docs/ take from recipes and kept results: deviations, the table, presets that have changed."""
 
 import dataclasses
 import json
@@ -121,18 +121,18 @@ def test_kept_results_are_those_of_every_preset_and_seed(stub, tmp_path):
 
 def test_a_preset_that_has_changed_since_a_result_is_reported(stub):
     kept = {"epochs": 3, "batch_size": 50, "learning_rate": 0.1}
-    assert documents.moved_on([RESULT]) == []
-    assert documents.moved_on([RESULT, {**RESULT, "config": kept}]) == ["stub smoke seed 5: epochs 3, now 1"]
+    assert documents.changed_presets([RESULT]) == []
+    assert documents.changed_presets([RESULT, {**RESULT, "config": kept}]) == ["stub smoke seed 5: epochs 3, now 1"]
     # A field that has come since, and one that has gone.
     kept = {"epochs": 1, "learning_rate": 0.2, "old": [1, 2]}
-    (line,) = documents.moved_on([{**RESULT, "config": kept}])
+    (line,) = documents.changed_presets([{**RESULT, "config": kept}])
     assert line == "stub smoke seed 5: batch_size None, now 50; learning_rate 0.2, now 0.1; old [1, 2], now None"
 
 
 def test_lists_in_results_are_the_tuples_of_presets():
     config = json.loads(json.dumps(dataclasses.asdict(RECIPES["vae"].presets["quick"])))
     assert type(config["hidden_units"]) is list
-    assert documents.moved_on([{"recipe": "vae", "preset": "quick", "seed": 0, "config": config}]) == []
+    assert documents.changed_presets([{"recipe": "vae", "preset": "quick", "seed": 0, "config": config}]) == []
 
 
 def test_the_documents_are_written_from_recipes_and_results_and_moved_presets_are_named(story, tmp_path, capsys):
@@ -155,7 +155,7 @@ def test_the_documents_are_written_from_recipes_and_results_and_moved_presets_ar
         f"{number - 1}. The first deviation - with a dash: and a colon.\n"
         f"{number}. The second: Source: is not a heading here.\n"
     )
-    said = "the preset has moved on since the kept result: stub smoke seed {}: batch_size 10, now 50"
+    said = "the preset has changed since the kept result: stub smoke seed {}: batch_size 10, now 50"
     assert capsys.readouterr().out.splitlines() == [said.format(5), said.format(6)]
 
 

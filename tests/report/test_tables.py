@@ -154,12 +154,12 @@ def test_recipes_and_presets_stand_in_their_order():
 @pytest.mark.parametrize(
     "results, said",
     [
-        ([RESULT, RESULT], "stub in preset smoke have a seed twice"),
+        ([RESULT, RESULT], "stub in preset smoke have the same seed twice"),
         ([RESULT, {**RESULT, "seed": 6, "dataset": "digits"}], "differ in more than the seed"),
         ([RESULT, {**RESULT, "seed": 6, "deterministic": True}], "differ in more than the seed"),
         ([RESULT, {**RESULT, "seed": 6, "config": {"epochs": 2}}], "differ in more than the seed"),
-        ([of_seed(1, 1, classifier="a"), of_seed(2, 1, classifier="b")], "judged by 2 classifiers"),
-        ([{**RESULT, "metrics": {"other": METRIC}}], "results of stub have no test_squared_error: run it anew"),
+        ([of_seed(1, 1, classifier="a"), of_seed(2, 1, classifier="b")], "measured with 2 classifiers"),
+        ([{**RESULT, "metrics": {"other": METRIC}}], "results of stub have no test_squared_error; run it anew"),
     ],
 )
 def test_results_that_do_not_go_together_are_refused(results, said):
@@ -180,7 +180,7 @@ def test_the_table_is_written_between_the_marks_alone(tmp_path):
 def test_a_file_without_the_marks_is_left_as_it_is(tmp_path, text):
     text = text.format(*tables.README_MARKS)
     (tmp_path / "README.md").write_text(text)
-    with pytest.raises(InputError, match=r"README\.md needs one line '<!-- results.* add them where it is to stand"):
+    with pytest.raises(InputError, match=r"README\.md needs one line '<!-- results.* add them where the table belongs"):
         tables.write_readme_table([RESULT], tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == text
 

@@ -1,1 +1,1 @@
-"""Results as text: tables, the report of a directory of runs, the documents. Imports no TensorFlow."""
+"""Writes results as text: tables, the report of a directory of runs, the documents. Imports no TensorFlow."""

@@ -1,4 +1,4 @@
-"""What `tfgen list RECIPE` shows: the recipe's story, its hyper-parameters, the papers' numbers and the kept ones."""
+"""The text of `tfgen list RECIPE`: docstring, hyper-parameters, the papers' numbers and the kept results."""
 
 import pathlib
 import statistics
@@ -11,9 +11,9 @@ CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 def description(name):
-    """Returns a recipe's description, as lines of text."""
+    """Returns a recipe's description as text."""
     recipe = RECIPES[name]
-    lines = [MODULES[name].__doc__.strip(), "", "Hyper-parameters, of which --set FIELD=VALUE changes one:"]
+    lines = [MODULES[name].__doc__.strip(), "", "Hyper-parameters (--set FIELD=VALUE changes one):"]
     presets = recipe.presets
     for field, meaning in next(iter(presets.values())).meanings().items():
         values = {preset: as_setting(getattr(config, field)) for preset, config in presets.items()}
@@ -25,12 +25,12 @@ def description(name):
     if recipe.published:
         lines += ["", "Published:"]
         lines += [f"  {metric} = {number.value} ({number.source})" for metric, number in recipe.published.items()]
-    lines += ["", "Kept results, on MNIST:", *(_kept(name) or ["  none beside this installation; see docs/results"])]
+    lines += ["", "Kept results, on MNIST:", *(_kept(name) or ["  none in this installation; see docs/results"])]
     return "\n".join(lines)
 
 
 def _kept(name):
-    """Returns the headline metrics and the time of each kept preset, where there is a checkout."""
+    """Returns lines with the time and headline metrics of each kept preset; none without a checkout."""
     lines = []
     of_recipe = [result for result in kept_results(CHECKOUT) if result["recipe"] == name]
     for preset in RECIPES[name].presets:
@@ -42,5 +42,5 @@ def _kept(name):
         lines.append(f"  preset {preset}, seeds {seeds}, {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
         for metric in RECIPES[name].headline:
             values = [value_text(run["metrics"][metric]) for run in runs if metric in run["metrics"]]
-            lines.append(f"    {metric} = {', '.join(values) or 'not measured then'}")
+            lines.append(f"    {metric} = {', '.join(values) or 'not measured'}")
     return lines

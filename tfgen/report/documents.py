@@ -1,4 +1,4 @@
-"""`python -m tfgen.report.documents`: writes what README.md and docs/ take from recipes and kept results."""
+"""`python -m tfgen.report.documents`: writes the parts of README.md and docs/ made from recipes and kept results."""
 
 import dataclasses
 import inspect
@@ -11,12 +11,12 @@ from tfgen.recipes import MODULES, RECIPES
 from tfgen.report.tables import write_readme_table
 from tfgen.runner.results import load_results
 
-# In a checkout: one directory a preset and seed, each like a directory of runs.
+# In a checkout: for each preset and seed, a directory of runs.
 KEPT = pathlib.Path("docs", "results")
 
 
 def sections(name):
-    """Returns a recipe's docstring as a dict: "" for the beginning, "Source" and "Differs" for these sections."""
+    """Returns the sections of a recipe's docstring: a dict with the keys "" (its beginning), "Source" and "Differs"."""
     parts, section = {"": []}, ""
     for line in inspect.cleandoc(MODULES[name].__doc__).splitlines():
         heading, colon, rest = line.partition(":")
@@ -28,13 +28,13 @@ def sections(name):
 
 
 def differences(name):
-    """Returns the deviations of a recipe from its sources, one text each."""
+    """Returns a list of a recipe's deviations from its sources."""
     text = sections(name).get("Differs", "")
     return [" ".join(item.split()) for item in f"\n{text}".split("\n- ")[1:]]
 
 
 def deviations():
-    """Returns `deviations.md`: from each recipe's docstring its sources and in what it differs from them, numbered."""
+    """Returns `deviations.md`: the sources and the numbered deviations from each recipe's docstring."""
     lines = [
         "# Deviations from the sources",
         "",
@@ -55,8 +55,8 @@ def kept_results(root="."):
     return [result for directory in sorted((pathlib.Path(root) / KEPT).glob("*")) for result in load_results(directory)]
 
 
-def moved_on(results):
-    """Returns a line for each kept result whose configuration is no longer that of its preset."""
+def changed_presets(results):
+    """Returns a line for each kept result whose preset has changed since: the fields with old and new values."""
     lines = []
     for result in results:
         preset = json.loads(json.dumps(dataclasses.asdict(RECIPES[result["recipe"]].presets[result["preset"]])))
@@ -72,13 +72,13 @@ def moved_on(results):
 
 
 def main(root="."):
-    """Writes docs/deviations.md and the README's table, and prints which kept results are of other configurations."""
+    """Writes docs/deviations.md and the README's table, and prints the presets that differ from their kept results."""
     root = pathlib.Path(root)
     write_atomically(root / "docs" / "deviations.md", deviations().encode())
     results = kept_results(root)
     write_readme_table(results, root / "README.md")
-    for line in moved_on(results):
-        print(f"the preset has moved on since the kept result: {line}")
+    for line in changed_presets(results):
+        print(f"the preset has changed since the kept result: {line}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`report.md`: the table and every figure of the runs in a directory."""
+"""Writes `report.md`, with the table and all figures of the runs in a directory."""
 
 import pathlib
 
@@ -9,7 +9,7 @@ from tfgen.runner.results import load_results
 
 
 def write_report(directory):
-    """Writes `report.md`: the table and every figure of the finished runs below `directory`. Returns its path."""
+    """Writes `report.md`, with the table and all figures of the finished runs in `directory`. Returns its path."""
     results = load_results(directory)
     lines = ["# Results", "", markdown_table(HEADER, rows(results))]
     for result in results:

@@ -1,4 +1,4 @@
-"""Tables of results: of one command's runs, and of the documents, over seeds."""
+"""Tables of results: one row a run for the command line, means over seeds for the documents."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ def _number(value):
 
 
 def value_text(metric):
-    """Returns a metric's value, with the standard deviation over seeds, or the standard error, where it has one."""
+    """Returns a metric's value as text, with its standard deviation over seeds or its standard error if known."""
     value = _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
     details = []
     if "standard_error" in metric:
@@ -34,13 +34,13 @@ def value_text(metric):
 
 
 def _unit(metric):
-    """Returns a metric's unit; where a classifier is the measure, with how good that is."""
+    """Returns a metric's unit, with the test error of the classifier if one was used."""
     classifier = f", classifier of test error {metric['classifier_test_error']:.4g}" if "classifier" in metric else ""
     return metric["unit"] + classifier
 
 
 def _published(result, name, source=True):
-    """Returns what papers report for a metric, as the recipe knows it today, with where it stands or without."""
+    """Returns the number that a paper reports for a metric, from the recipe, with its source or without."""
     published = RECIPES[result["recipe"]].published.get(name)
     if not result["comparable"]:
         return "not comparable"
@@ -90,9 +90,9 @@ README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of resul
 
 
 def readme_table(results):
-    """Returns the README's Markdown table: the headline metrics of each recipe and preset, as means over its seeds.
+    """Returns the README's Markdown table: headline metrics of each recipe and preset, as means over seeds.
 
-    Below it stands how they were computed.
+    A line below the table names dataset, machine and versions.
     """
     lines = []
     for runs in _groups(results):
@@ -102,7 +102,7 @@ def readme_table(results):
         seconds = statistics.mean(run["seconds"] for run in runs)
         for name in RECIPES[result["recipe"]].headline:
             if any(name not in run["metrics"] for run in runs):
-                raise InputError(f"the results of {result['recipe']} have no {name}: run it anew with this version")
+                raise InputError(f"the results of {result['recipe']} have no {name}; run it anew with this version")
             metric = _over_seeds([run["metrics"][name] for run in runs])
             run = (f"`{options}`", seeds, f"{seconds:,.0f}")
             lines.append((" ".join(result["lecture_items"]), *run, f"`{name}`", *_cells(result, name, metric)))
@@ -117,7 +117,7 @@ def readme_table(results):
 
 
 def command(results, seed=True):
-    """Returns the command that made a run, from its results; with the seed or without."""
+    """Returns the command that made a run, from its results, with its seed or without."""
     words = ["tfgen", "run", results["recipe"], "--preset", results["preset"], "--dataset", results["dataset"]]
     words += ["--seed", str(results["seed"])] if seed else []
     preset = dataclasses.asdict(RECIPES[results["recipe"]].presets[results["preset"]])
@@ -138,7 +138,7 @@ def as_setting(value):
 
 
 def _groups(results):
-    """Returns lists of the runs that differ in nothing but the seed, in the order of recipes, presets and seeds."""
+    """Returns lists of runs that differ only in the seed, in the order of recipes, presets and seeds."""
     groups = {}
     for result in results:
         groups.setdefault((result["recipe"], result["preset"]), []).append(result)
@@ -148,24 +148,24 @@ def _groups(results):
     for runs in groups:
         what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
         if len({run["seed"] for run in runs}) < len(runs):
-            raise InputError(f"{what} have a seed twice; name each run's directory once")
+            raise InputError(f"{what} have the same seed twice; name each run's directory once")
         if any(run.get(key) != runs[0].get(key) for run in runs for key in ("dataset", "config", "deterministic")):
-            raise InputError(f"{what} differ in more than the seed; a table needs one dataset and configuration")
+            raise InputError(f"{what} differ in more than the seed; use one dataset and configuration")
         metrics = [metric for run in runs for metric in run["metrics"].values()]
         classifiers = {metric["classifier"] for metric in metrics if "classifier" in metric}
         if len(classifiers) > 1:
             raise InputError(
-                f"{what} are judged by {len(classifiers)} classifiers; run them beside one digit-classifier"
+                f"{what} were measured with {len(classifiers)} classifiers; run them with the same digit-classifier"
             )
     return groups
 
 
 def _over_seeds(metrics):
-    """Returns the metric of one run as it is; of several, the first with the mean and the standard deviation."""
+    """Returns the metric of one run unchanged; for several, the mean and standard deviation of its value."""
     values = [metric["value"] for metric in metrics]
     if len(metrics) == 1 or None in values:
         return metrics[0] if len(metrics) == 1 else {**metrics[0], "value": None}
-    # What differs from seed to seed, such as a chosen sigma, is no fact about their mean; one at the edge is.
+    # Details that differ between seeds, such as sigma, do not apply to the mean. A sigma at the edge is worth noting.
     common = {key: value for key, value in metrics[0].items() if all(metric.get(key) == value for metric in metrics)}
     common["at_edge"] = any(metric.get("at_edge") for metric in metrics)
     return {**common, "value": statistics.mean(values), "std": statistics.stdev(values)}
@@ -181,20 +181,20 @@ def _markdown_row(cells):
 
 
 def write_readme_table(results, path):
-    """Replaces what stands between the marks in a README by `readme_table(results)`."""
+    """Replaces the text between the marks in a README by `readme_table(results)`."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}; name a README with the marks of the table in it")
+        raise InputError(f"there is no file {str(path)!r}; name a README that has the marks of the table")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8 ({error}); name a README") from error
+        raise InputError(f"{path} is not text in UTF-8 ({error}); name a README") from error
     start, end = README_MARKS
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
         raise InputError(
-            f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where it is to stand"
+            f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where the table belongs"
         )
     if len({result["dataset"] for result in results}) > 1:
-        raise InputError("the runs are of several datasets; a README's table needs one")
+        raise InputError("the runs are of several datasets; name runs of one")
     head, tail = text[: text.index(start)], text[text.index(end) :]
     write_atomically(path, f"{head}{start}\n{readme_table(results)}\n{tail}".encode())
