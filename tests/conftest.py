@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import inspect
+import re
 import shutil
 
 import numpy as np
@@ -17,11 +18,20 @@ SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("b
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
 
-def pytest_itemcollected(item):
-    if "smoke" in item.fixturenames or item.path.parent.name == "recipes":
-        named = {item.callspec.params.get("name")} if hasattr(item, "callspec") else set()
-        named.add(item.path.stem.removeprefix("test_").replace("_", "-"))
-        item.add_marker(pytest.mark.xdist_group("gans" if named & GANS else "recipes"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Gives each process whole files, and the recipes of a kind to one process, which shares their runs."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrRecipes(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            name = os.path.basename(file).removeprefix("test_").removesuffix(".py").replace("_", "-")
+            if "/recipes/" in file:
+                return "gans" if {name, *re.split(r"[\[\]]", test)} & GANS else "recipes"
+            return "recipes" if name in ("cli", "summary") else file
+
+    return ByFileOrRecipes(config, log)
 
 
 @pytest.fixture
