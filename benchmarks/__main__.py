@@ -1,12 +1,12 @@
-"""`python -m benchmarks`: what to measure, checked before anything is loaded or written."""
+"""`python -m benchmarks`: checks the command line, before loading or writing anything, and runs the benchmark."""
 
 import argparse
 import math
 import sys
 
 from benchmarks import report
-from benchmarks.families import FAMILIES
 from benchmarks.run import SECTIONS, run
+from benchmarks.workloads import WORKLOADS
 from tfgen import data
 from tfgen.errors import InputError, RunError
 from tfgen.files import check_writable
@@ -21,16 +21,18 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser():
     parser = _Parser(
-        prog=PROGRAM, description="Speed, side by side with the lecture's models' peers.", allow_abbrev=False
+        prog=PROGRAM, description="Measures the lecture's models beside other frameworks.", allow_abbrev=False
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default all of them")
     parser.add_argument(
-        "--families", nargs="+", default=list(FAMILIES), metavar="FAMILY", help="what is trained; default all of them"
+        "--families", nargs="+", default=list(WORKLOADS), metavar="MODEL", help="models to train; default all of them"
     )
     parser.add_argument("--rounds", type=int, default=9, help="how often each variant is measured; default 9")
-    parser.add_argument("--seconds", type=float, default=0.5, help="for how long about, each time; default 0.5")
-    parser.add_argument("--full", action="store_true", help="the likelihood of 10,000 images rather than of 500")
-    parser.add_argument("--quick", action="store_true", help="as small as can be, to see that it works")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="approximate length of each measurement; default 0.5"
+    )
+    parser.add_argument("--full", action="store_true", help="evaluate the likelihood of 10,000 images, not 500")
+    parser.add_argument("--quick", action="store_true", help="measure as little as possible, to try the program")
     parser.add_argument(
         "--data-dir", metavar="DIR", help="TensorFlow Datasets directory (default: TFDS_DATA_DIR, else TFDS's own)"
     )
@@ -39,8 +41,8 @@ def _parser():
 
 
 def _check(args):
-    """Raises `InputError` for a benchmark that cannot be run."""
-    for kind, names, allowed in (("section", args.sections, SECTIONS), ("family", args.families, FAMILIES)):
+    """Raises `InputError` if an argument is invalid."""
+    for kind, names, allowed in (("section", args.sections, SECTIONS), ("model", args.families, WORKLOADS)):
         for name in names:
             if name not in allowed:
                 raise InputError(f"unknown {kind} {name!r}; choose from {', '.join(allowed)}")

@@ -1,6 +1,6 @@
-"""A SavedModel answering under TensorFlow's C++ runtime, through its C interface: what a server runs, without Python.
+"""Runs a SavedModel in TensorFlow's C++ runtime, as a server does, through the C interface.
 
-The process must never import TensorFlow's Python package, which brings the same library a second time.
+The process must not import TensorFlow's Python package, which would load the same library a second time.
 """
 
 import ctypes
@@ -48,10 +48,10 @@ class _Output(ctypes.Structure):
 
 
 def load_library(directory=None):
-    """Returns TensorFlow's C library in a directory, or the installed one, with XLA switched off as the server does."""
+    """Returns TensorFlow's C library from a directory, or the installed one, with XLA switched off as in the server."""
     if directory is None:
         (directory,) = importlib.util.find_spec("tensorflow").submodule_search_locations
-    # Their symbols stay their own: there is an OpenSSL among them that would take the place of Python's.
+    # Symbols are loaded locally: the libraries contain an OpenSSL that would otherwise replace Python's.
     _, library = (
         ctypes.CDLL(str(path))
         for name in ("framework", "cc")
@@ -68,11 +68,11 @@ def load_library(directory=None):
 
 
 class Model:
-    """A SavedModel in a session of its own, which threads may share.
+    """A SavedModel in its own session, which threads may share.
 
     Args:
-        library: of `load_library`.
-        directory: of the SavedModel.
+        library: what `load_library` returns.
+        directory: directory of the SavedModel.
     """
 
     def __init__(self, library, directory):
@@ -86,11 +86,11 @@ class Model:
             library.TF_DeleteSessionOptions(options)
 
     def function(self, inputs, outputs):
-        """Returns a function of a list of arrays, one for each input, that returns the arrays of the outputs.
+        """Returns a function from a list of input arrays to a list of output arrays.
 
         Args:
-            inputs: names of tensors, such as "generate_seed:0".
-            outputs: likewise.
+            inputs: names of the input tensors, such as "generate_seed:0".
+            outputs: names of the output tensors.
         """
         feeds, fetches = ((_Output * len(names))(*map(self._output, names)) for names in (inputs, outputs))
 
@@ -109,7 +109,7 @@ class Model:
         return answer
 
     def _checked(self, function, *arguments):
-        """Returns what a function returns that reports to a status, its last argument."""
+        """Calls a function whose last argument is a status; returns its result, or raises the error in the status."""
         status = self.library.TF_NewStatus()
         try:
             result = function(*arguments, status)
@@ -147,7 +147,7 @@ class Inference:
     """One signature of a SavedModel.
 
     Args:
-        directory: of the SavedModel.
+        directory: directory of the SavedModel.
         tensors: `(name of the input tensor, name of the output tensor)`.
         input_dim: length of a row of the input, or None for a vector of int64 seeds.
     """
@@ -159,7 +159,7 @@ class Inference:
         self.description = {"threads": 0}
 
     def answer(self, x):
-        """Returns the output of a call, a float32 array of `784` columns."""
+        """Returns the output for a batch, `(batch, 784)` float32."""
         (images,) = self.function([x])
         return images
 

@@ -1,4 +1,4 @@
-"""The images that all variants train on, and the versions they ran with."""
+"""The training images of all variants, and the versions of the libraries."""
 
 import importlib.metadata
 import importlib.util
@@ -7,18 +7,18 @@ import platform
 
 import numpy as np
 
-from benchmarks.families import PIXELS
+from benchmarks.workloads import PIXELS
 from tfgen import data
 from tfgen.data import tfds
 from tfgen.runner.environment import environment
 
 
 class Images:
-    """Writes MNIST's training images to a file, or where MNIST is not prepared random pixels: no speed depends on them.
+    """Writes MNIST's training images to a file, or random pixels if MNIST is not prepared: speed is the same.
 
     Args:
         data_dir: see `tfgen.data.load`.
-        path: of the `.npy` file.
+        path: path of the `.npy` file.
     """
 
     def __init__(self, data_dir, path):
@@ -34,7 +34,7 @@ class Images:
 
 
 def _processor():
-    """Returns the processor's name where Linux tells it, else the machine's kind."""
+    """Returns the processor's name on Linux, elsewhere the machine type."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except FileNotFoundError:

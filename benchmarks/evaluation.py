@@ -1,4 +1,4 @@
-"""The evaluations at the size that papers ask for, each in a process of its own, beside their definitions in NumPy."""
+"""Measures the evaluations at the papers' sizes, beside their definitions in NumPy, each in its own process."""
 
 from benchmarks.worker import Worker
 
@@ -10,19 +10,19 @@ def measure(images, num_images, quick):
 
     Args:
         images: path of `(n, 784)` uint8 images.
-        num_images: how many images the importance-sampled likelihood is computed of.
-        quick: whether everything is a hundred times smaller.
+        num_images: number of images for the importance-sampled likelihood.
+        quick: whether to divide all sizes by a hundred.
     """
     divisor = 100 if quick else 1
-    # The definitions need far fewer images until their rate is known.
+    # The rate of the definitions is measured on far fewer images, since they are slow.
     plan = {
         "parzen": ({"num_samples": PARZEN // divisor}, PARZEN // divisor, 100),
         "importance": ({"num_samples": SAMPLES // divisor}, max(10, num_images // divisor), 10),
     }
     results = {}
-    for name, (options, ours, naive) in plan.items():
+    for name, (options, tfgen_count, numpy_count) in plan.items():
         results[name] = {"num_samples": options["num_samples"]}
-        for way, count in (("tfgen", ours), ("numpy", naive)):
+        for way, count in (("tfgen", tfgen_count), ("numpy", numpy_count)):
             with Worker(".evaluation_workers:Evaluation", images=str(images)) as worker:
                 before = worker.peak_memory
                 _, seconds = worker.call(f"{name}_{way}", num_images=count, **options)

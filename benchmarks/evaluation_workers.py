@@ -1,10 +1,10 @@
-"""What `evaluation` times: both implementations of each evaluation, on the same images and the same model."""
+"""The evaluations that `evaluation` times: two implementations of each, on the same images and model."""
 
 import numpy as np
 
 from benchmarks import numpy_peers
-from benchmarks.families import FAMILIES
 from benchmarks.models import network
+from benchmarks.workloads import WORKLOADS
 from tfgen.data.batches import fixed_binarization, scale
 from tfgen.distributions import Draw, stateless_seed
 from tfgen.evaluation.importance import importance_sampled_nll
@@ -22,11 +22,11 @@ class Evaluation:
 
     def __init__(self, images):
         self.images = np.load(images)
-        self.vae = network(FAMILIES["vae"])
+        self.vae = network(WORKLOADS["vae"])
         self.description = {}
 
     def _two_sets(self, num_samples, num_images):
-        """Returns centres and images in [0, 1]: from the two ends of the set, so that they differ."""
+        """Returns centres and images in [0, 1], from the two ends of the set so that they differ."""
         return (scale(part).numpy() for part in (self.images[:num_samples], self.images[-num_images:]))
 
     def parzen_tfgen(self, num_samples, num_images):

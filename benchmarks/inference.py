@@ -1,4 +1,4 @@
-"""Inference: latency of one image and throughput of 256, by every way to call the model, in rounds."""
+"""Measures inference: latency for one image and throughput for 256, for every way to call the model, in rounds."""
 
 import contextlib
 import pathlib
@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 
-from benchmarks.families import FAMILIES
 from benchmarks.training import has_torch, summary
 from benchmarks.worker import Worker
+from benchmarks.workloads import WORKLOADS
 from tfgen.errors import RunError
 
 BATCHES = (1, 256)
-# Signature -> family, the network that answers, and the length of a row of input (None: a seed).
+# Signature -> workload, the networks that compute it, and the length of a row of input (None: a seed).
 SIGNATURES = {
     "generate": ("gan", ("generator",), None),
     "generate_from_z": ("gan", ("generator",), 100),
@@ -22,23 +22,23 @@ SIGNATURES = {
 
 
 def measure(directory, rounds, seconds):
-    """Calls each signature of `SIGNATURES` under TensorFlow's C++ runtime, and its network by the other ways.
+    """Times each signature of `SIGNATURES` in TensorFlow's C++ runtime, and its networks in all other ways.
 
     Args:
-        directory: for the SavedModels.
-        rounds: how often each way is called in turn.
-        seconds: for how long about.
+        directory: directory for the SavedModels.
+        rounds: number of rounds.
+        seconds: approximate seconds for each way in each round.
 
     Returns:
-        dict from signature to batch size to way to `milliseconds`, the median call's of each round, `ratio`, the
-        `summary` of it over the C++ runtime's, and `images_per_second` by the median round.
+        dict from signature to batch size to way to a dict: `milliseconds`, the median of the calls of each round;
+        `ratio`, the `summary` of these over the C++ runtime's; `images_per_second`, at the median of the rounds.
     """
     results = {}
-    for signature, (family, networks, input_dim) in SIGNATURES.items():
-        layers = [layer for name in networks for layer in FAMILIES[family].networks[name]]
+    for signature, (workload, networks, input_dim) in SIGNATURES.items():
+        layers = [layer for name in networks for layer in WORKLOADS[workload].networks[name]]
         with contextlib.ExitStack() as stack:
             saved_model = pathlib.Path(directory) / signature
-            keras = Worker(".keras_inference:Inference", model=family, directory=str(saved_model))
+            keras = Worker(".keras_inference:Inference", model=workload, directory=str(saved_model))
             stack.enter_context(keras)
             tensors = keras.description["signatures"][signature]
             served = Worker(".c_library:Inference", directory=str(saved_model), tensors=tensors, input_dim=input_dim)
@@ -47,7 +47,7 @@ def measure(directory, rounds, seconds):
                 ways |= {how: (keras, {"how": how}) for how in ("predict", "call", "function")}
                 if has_torch():
                     ways["torch"] = (stack.enter_context(Worker(".pytorch:Inference", layers=layers)), {})
-            ways["products"] = (stack.enter_context(Worker(".numpy_peers:Products", layers=layers)), {})
+            ways["products"] = (stack.enter_context(Worker(".numpy_peers:MatrixProducts", layers=layers)), {})
             results[signature] = {str(batch): _rounds(ways, batch, rounds, seconds) for batch in BATCHES}
     return results
 
@@ -74,7 +74,7 @@ def _rounds(ways, batch, rounds, seconds):
 
 
 def sample(saved_model, directory, num):
-    """Returns the seconds of `tfgen sample --num <num>`, from the start of the command to its end."""
+    """Returns the seconds that the command `tfgen sample --num <num>` takes, start-up included."""
     output = pathlib.Path(directory) / "grid.png"
     command = [sys.executable, "-m", "tfgen", "sample", str(saved_model), "--num", str(num), "--output", str(output)]
     started = time.perf_counter()

@@ -1,19 +1,19 @@
-"""A Keras model answering in Python, and its SavedModel written for other runtimes to answer with."""
+"""Runs a Keras model in Python, and exports its SavedModel for other runtimes."""
 
 import time
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.families import FAMILIES
 from benchmarks.models import network
+from benchmarks.workloads import WORKLOADS
 from tfgen.export import export
 from tfgen.models import autoencoder
 from tfgen.recipe import MNIST_SHAPE
 
 
 class Inference:
-    """The model of a family with random weights, which take as long as trained ones.
+    """The model of a workload with random weights, which are as fast as trained ones.
 
     Args:
         model: "gan" or "autoencoder".
@@ -21,7 +21,7 @@ class Inference:
     """
 
     def __init__(self, model, directory):
-        whole = network(FAMILIES[model])
+        whole = network(WORKLOADS[model])
         self.network = whole.generator if model == "gan" else whole
         endpoints = whole.endpoints() if model == "gan" else autoencoder.endpoints(whole)
         export(endpoints, directory, MNIST_SHAPE)
@@ -48,7 +48,7 @@ class Inference:
 
 
 def _tensor_names(directory):
-    """Returns signature -> `(its input's tensor, its image's tensor)`, for a runtime that knows tensors by name."""
+    """Returns a dict from signature to the names of its input tensor and its image tensor."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved_model = saved_model_pb2.SavedModel()

@@ -1,15 +1,15 @@
-"""The models that the recipes train, at a family's size."""
+"""The models that the recipes train, at the size of a workload."""
 
-from benchmarks.families import PIXELS
+from benchmarks.workloads import PIXELS
 from tfgen.models.autoencoder import stacked_autoencoder
 from tfgen.models.gan import GAN
 from tfgen.models.vae import VAE
 
 
-def network(family):
-    """Returns the model that a `Family`'s recipe trains, not compiled, with random weights."""
-    config = family.config
-    if family.model == "gan":
+def network(workload):
+    """Returns the model of a `Workload`'s recipe, not compiled, with random weights."""
+    config = workload.config
+    if workload.model == "gan":
         return GAN(
             PIXELS,
             config.noise_dim,
@@ -20,7 +20,7 @@ def network(family):
             config.discriminator_steps,
             dtype=config.precision,
         )
-    if family.model == "vae":
+    if workload.model == "vae":
         return VAE(PIXELS, config.latent_dim, config.hidden_units, config.activation)
     return stacked_autoencoder(
         PIXELS, config.hidden_units, config.activation, config.code_activation, dtype=config.precision

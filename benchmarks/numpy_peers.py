@@ -1,12 +1,12 @@
-"""The bare matrix products of an answer, and evaluations written down as their definitions: in NumPy alone."""
+"""The matrix products of a forward pass, and evaluations as their definitions say, in NumPy alone."""
 
 import time
 
 import numpy as np
 
 
-class Products:
-    """The matrix products of a network's answer; see `keras_inference.Inference`.
+class MatrixProducts:
+    """The matrix products of a network's forward pass; see `keras_inference.Inference`.
 
     Args:
         layers: `(inputs, outputs, activation)` of each.
@@ -31,7 +31,7 @@ class Products:
 
 
 def parzen_log_density(samples, images, sigma):
-    """Returns log p(x) `(n,)` of `evaluation.parzen.parzen_log_density` for one sigma, an image at a time."""
+    """Returns log p(x), `(n,)`, as `evaluation.parzen.parzen_log_density` for one sigma, one image at a time."""
     values = []
     for x in images:
         exponents = -np.sum(np.square(x - samples), axis=1) / (2 * sigma**2)
@@ -40,13 +40,13 @@ def parzen_log_density(samples, images, sigma):
 
 
 def importance_sampled_nll(weights, images, num_samples, rng):
-    """Returns `evaluation.importance.importance_sampled_nll` of the recipe's VAE, an image at a time.
+    """Returns what `evaluation.importance.importance_sampled_nll` does for the recipe's VAE, one image at a time.
 
     Args:
-        weights: network -> `(kernel, bias)` of each layer, for "encoder", "z_mean", "z_log_var" and "decoder"; the last
-            layer of the decoder is linear, those before it and the encoder's are tanh.
+        weights: dict from "encoder", "z_mean", "z_log_var" and "decoder" to the `(kernel, bias)` of each layer. The
+            layers of the encoder and the decoder are tanh, but the decoder's last is linear.
         images: `(n, 784)` of 0 and 1.
-        num_samples: importance samples an image.
+        num_samples: importance samples per image.
         rng: `numpy.random.Generator`.
     """
     values = []

@@ -1,4 +1,4 @@
-"""The same training and the same answers in PyTorch, eager."""
+"""The same training and inference in PyTorch, eager."""
 
 import time
 
@@ -7,13 +7,13 @@ import PIL.Image
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from benchmarks.families import load_images, sized
+from benchmarks.workloads import load_images, sized
 
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "linear": torch.nn.Identity}
 
 
 def network(layers):
-    """Returns a `Sequential`, its weights drawn as Keras draws them."""
+    """Returns a `Sequential` with weights initialised as in Keras."""
     modules = []
     for rows, columns, activation in layers:
         linear = torch.nn.Linear(rows, columns)
@@ -24,32 +24,32 @@ def network(layers):
 
 
 class Trainer:
-    """Trains a family; see `ours.Trainer`.
+    """Trains a workload; see `tfgen_trainer.Trainer`.
 
-    By hand: the set is a tensor in memory and a batch the rows that a slice of a permutation names; a backward pass
-    computes the gradients of the weights that are updated and no others.
+    By hand: the training set is a tensor in memory, and a batch is its rows at a slice of a permutation. A backward
+    pass computes only the gradients of the weights that are updated.
 
     With the DataLoader: as eriklindernoren/PyTorch-GAN (implementations/gan/gan.py) and pytorch/examples (vae/main.py)
-    train on a CPU. `DataLoader(MNIST(...), batch_size, shuffle=True)`, no workers, each image with its label made a
-    float tensor when it is asked for, through a PIL image, which is what torchvision's MNIST and ToTensor do;
-    `backward()` with all its gradients; and the losses read after each batch.
+    train on a CPU. They use `DataLoader(MNIST(...), batch_size, shuffle=True)` without workers. As in torchvision's
+    MNIST and ToTensor, each image becomes a PIL image and then a float tensor when it is read. `backward()` computes
+    all gradients, and the losses are read after each batch.
 
     Args:
         fused: whether Adam is `Adam(fused=True)`.
         data_loader: whether batches come from a DataLoader.
     """
 
-    def __init__(self, images, family, fused=False, data_loader=False, **size):
-        self.family = sized(family, **size)
+    def __init__(self, images, workload, fused=False, data_loader=False, **size):
+        self.workload = sized(workload, **size)
         self.data_loader = data_loader
-        self.networks = {name: network(layers) for name, layers in self.family.networks.items()}
+        self.networks = {name: network(layers) for name, layers in self.workload.networks.items()}
         self.updates = []
-        for names, loss in LOSSES[self.family.model].items():
+        for names, loss in LOSSES[self.workload.model].items():
             weights = [weight for name in names for weight in self.networks[name].parameters()]
-            # Adam's defaults but for epsilon, which is Keras's.
+            # Adam's defaults, except for Keras's epsilon.
             self.updates.append((loss, weights, torch.optim.Adam(weights, lr=1e-3, eps=1e-7, fused=fused)))
-        images = load_images(images, self.family)
-        batch_size = self.family.config.batch_size
+        images = load_images(images, self.workload)
+        batch_size = self.workload.config.batch_size
         if data_loader:
             self.loader = torch.utils.data.DataLoader(_Images(images), batch_size=batch_size, shuffle=True)
         else:
@@ -60,26 +60,26 @@ class Trainer:
     def _batches(self):
         while True:
             for x in self._epoch():
-                yield torch.bernoulli(x) if self.family.model == "vae" else x
+                yield torch.bernoulli(x) if self.workload.model == "vae" else x
 
     def _epoch(self):
         if self.data_loader:
             for x, _ in self.loader:
                 yield x.view(len(x), -1)
             return
-        batch_size = self.family.config.batch_size
+        batch_size = self.workload.config.batch_size
         order = torch.randperm(len(self.images))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             yield self.images[order[start : start + batch_size]]
 
     def _noise(self, n):
-        if self.family.noise is None:
+        if self.workload.noise is None:
             return None
-        kind, dimension = self.family.noise
+        kind, dimension = self.workload.noise
         return 2 * torch.rand(n, dimension) - 1 if kind == "uniform" else torch.randn(n, dimension)
 
     def train(self, steps):
-        """Takes `steps` training steps; returns how many images that were."""
+        """Takes `steps` training steps; returns the number of images."""
         images = 0
         for _ in range(steps):
             x = next(self.batches)

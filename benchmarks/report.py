@@ -7,7 +7,7 @@ from tfgen import figures
 MIB = 2**20
 
 
-# Column of the summary -> variant, from what one would do without thinking to what the machine allows.
+# Column of the summary -> variant.
 PEERS = {
     "Keras `fit`": "keras",
     "TensorFlow 1": "tensorflow1",
@@ -18,18 +18,18 @@ PEERS = {
 
 
 def summary(training):
-    """Returns the Markdown table that the README shows: how many times as fast as each peer tfgen trains.
+    """Returns the README's Markdown table: how many times as fast as each peer tfgen trains, the median over rounds.
 
-    Each ratio is the median over rounds; the last column is the share of the rate that the matrix products of a
-    training step have by themselves, in the same precision.
+    The last column is the fraction that tfgen reaches of the rate of a step's matrix products alone, in the same
+    precision.
     """
     rows = []
-    for family, result in training.items():
+    for workload, result in training.items():
         for name, ratios in result["ratios"].items():
             rate = f"{statistics.median(result['variants'][name]['images_per_second']):,.0f}"
             times = [f"{ratios[peer]['median']:.2f}" if peer in ratios else "not installed" for peer in PEERS.values()]
-            share = f"{100 * ratios[name.replace('tfgen', 'products')]['median']:.0f} %"
-            rows.append([f"`{family}`{name.removeprefix('tfgen').replace('-', ', ')}", rate, *times, share])
+            fraction = f"{100 * ratios[name.replace('tfgen', 'products')]['median']:.0f} %"
+            rows.append([f"`{workload}`{name.removeprefix('tfgen').replace('-', ', ')}", rate, *times, fraction])
     return _table(["model", "images/s", *PEERS, "of the products' rate"], rows)
 
 
@@ -42,8 +42,8 @@ def tables(results):
         f"{results['rounds']} rounds; load before: {results['load_before']:.1f}."
     ]
     parts += [f"### Training: times as fast as\n\n{summary(results['training'])}"] if "training" in results else []
-    for name, family in results.get("training", {}).items():
-        parts.append(f"### Training: {name}\n\n{_training(family)}")
+    for name, workload in results.get("training", {}).items():
+        parts.append(f"### Training: {name}\n\n{_training(workload)}")
     if "scaling" in results:
         rows = [
             [dimension.replace("_", " "), f"{entry['value']:,}", f"{entry['images_per_second']:,.0f}", _mib(entry)]
@@ -59,23 +59,23 @@ def tables(results):
     return "\n\n".join(parts)
 
 
-def _training(family):
-    ours = list(family["ratios"])
-    header = ["variant", "images/s", *(f"{name} is faster by" for name in ours)]
+def _training(workload):
+    references = list(workload["ratios"])
+    header = ["variant", "images/s", *(f"{name} is faster by" for name in references)]
     header += ["GFLOP/s", "compiling, s", "to the first step, s", "peak memory, MiB"]
     rows = []
-    for name, result in family["variants"].items():
-        ratios = [_ratio(family["ratios"][reference].get(name)) for reference in ours]
+    for name, result in workload["variants"].items():
+        ratios = [_ratio(workload["ratios"][reference].get(name)) for reference in references]
         rates = [f"{statistics.median(result['images_per_second']):,.0f}", *ratios, f"{result['gflops']:.0f}"]
         start = [f"{result[key]:.1f}" for key in ("compile_seconds", "first_step_seconds")]
         rows.append([name, *rates, *start, _mib(result)])
     lines = [_table(header, rows), ""]
-    for name in ours:
+    for name in references:
         products = name.replace("tfgen", "products")
-        if products in family["ratios"][name]:
-            share = 100 * family["ratios"][name][products]["median"]
-            lines.append(f"{name}: {share:.0f} % of the rate of the matrix products alone.")
-        parts = family["variants"][name]["breakdown"]
+        if products in workload["ratios"][name]:
+            percentage = 100 * workload["ratios"][name][products]["median"]
+            lines.append(f"{name}: {percentage:.0f} % of the rate of the matrix products alone.")
+        parts = workload["variants"][name]["breakdown"]
         rest = ", ".join(f"{part} {1000 * parts[part]:.2f}" for part in ("input", "compute", "update", "rest"))
         lines.append(f"{name}: a step of {1000 * parts['whole']:.2f} ms: {rest} ms.")
     return "\n".join(lines)
@@ -123,13 +123,13 @@ def _mib(result):
 
 
 def figure(training):
-    """Returns the picture of the median ratios: how many times as fast as each peer tfgen trains each family."""
+    """Returns a bar chart of the median ratios: how many times as fast as each peer tfgen trains each workload."""
     groups = {
-        f"{family}\n{ours}": {
+        f"{workload}\n{reference}": {
             other: ratio["median"] for other, ratio in ratios.items() if not other.startswith(("tfgen", "products"))
         }
-        for family, result in training.items()
-        for ours, ratios in result["ratios"].items()
+        for workload, result in training.items()
+        for reference, ratios in result["ratios"].items()
     }
     return figures.grouped_bars(
         groups, "Training: images per second over the peer's", "times as fast (median of rounds)"

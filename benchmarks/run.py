@@ -17,18 +17,18 @@ BUSY = 0.5  # Load average of the last minute.
 QUICK = {"rounds": 1, "seconds": 0.05}
 
 
-def run(sections, families, rounds, seconds, full, quick, data_dir, output_dir):
+def run(sections, workloads, rounds, seconds, full, quick, data_dir, output_dir):
     """Returns the contents of `benchmark.json`.
 
     Args:
-        sections: of `SECTIONS`.
-        families: keys of `FAMILIES`.
-        rounds: how often each variant is measured.
-        seconds: how long about each time.
-        full: whether the importance-sampled likelihood is computed of all 10,000 test images, not of 500.
-        quick: whether everything is as small as it can be, whatever `rounds` and `seconds`: to see that it works.
+        sections: members of `SECTIONS`.
+        workloads: keys of `WORKLOADS` to train.
+        rounds: number of times that each variant is measured.
+        seconds: approximate seconds of each measurement.
+        full: whether the importance-sampled likelihood is computed for 10,000 images instead of 500.
+        quick: whether to measure as little as possible, to try the program; overrides `rounds` and `seconds`.
         data_dir: see `tfgen.data.load`.
-        output_dir: where the files are written.
+        output_dir: directory for the files.
     """
     if quick:
         rounds, seconds = QUICK["rounds"], QUICK["seconds"]
@@ -40,17 +40,20 @@ def run(sections, families, rounds, seconds, full, quick, data_dir, output_dir):
             results |= worker.description
         print(f"training images: {results['data']}; {os.cpu_count()} CPU cores", flush=True)
         if not training.has_torch() and {"training", "inference"} & set(sections):
-            print("PyTorch is not installed, so its variants are left out: pip install 'tfgen[benchmark]'", flush=True)
+            print(
+                "PyTorch is not installed, so its variants are skipped: pip install 'tfgen[benchmark]'",
+                flush=True,
+            )
         if load > BUSY:
-            print(f"*** Other programs are at work (load {load:.1f}): no ratio is worth much. ***", flush=True)
+            print(f"*** Other programs are running (load {load:.1f}): the ratios are unreliable. ***", flush=True)
         if "training" in sections:
             results["training"] = {}
-            for family in families:
-                # Of a small set an epoch still has 100 steps.
+            for workload in workloads:
+                # An epoch of a small set still has 100 steps.
                 size = {"num_images": 1000} if quick else {}
-                print(f"training {family} ...", flush=True)
-                measured = training.measure(family, images, rounds, seconds, training.variants(family), size)
-                results["training"][family] = measured
+                print(f"training {workload} ...", flush=True)
+                measured = training.measure(workload, images, rounds, seconds, training.variants(workload), size)
+                results["training"][workload] = measured
                 for variant, result in measured["variants"].items():
                     print(f"  {variant}: {statistics.median(result['images_per_second']):,.0f} images/s", flush=True)
         if "scaling" in sections:
@@ -59,7 +62,7 @@ def run(sections, families, rounds, seconds, full, quick, data_dir, output_dir):
             results["scaling"] = training.scaling(images, seconds, scales)
         if "inference" in sections:
             print("inference ...", flush=True)
-            # Calls are short: a fraction of the time gives thousands of them.
+            # Calls are short, so a fraction of the time is enough for many of them.
             signatures = inference.measure(directory, rounds, seconds / 5)
             sampled = 100 if quick else SAMPLED
             sample_seconds = inference.sample(pathlib.Path(directory) / "generate", directory, sampled)

@@ -1,33 +1,33 @@
-"""The way a TensorFlow 1 program trains: a graph, a session, a batch fed at each step."""
+"""Training as in a TensorFlow 1 program: a graph, a session, a batch fed at each step."""
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.families import load_images, sized
+from benchmarks.workloads import load_images, sized
 
 v1 = tf.compat.v1
 ACTIVATIONS = {"relu": tf.nn.relu, "tanh": tf.tanh, "sigmoid": tf.sigmoid, "linear": tf.identity}
 
 
 class Trainer:
-    """Trains a family; see `ours.Trainer`.
+    """Trains a workload; see `tfgen_trainer.Trainer`.
 
-    As such programs do: the whole set as floats in memory, a permutation an epoch, slices of it; noise from NumPy;
-    one `run` an update, which fetches the loss as well.
+    As such programs do, it keeps the training set in memory as floats, slices a new permutation every epoch, draws
+    noise in NumPy, and calls `run` once for each update and its loss.
     """
 
-    def __init__(self, images, family, **size):
-        self.family = sized(family, **size)
-        self.images = load_images(images, self.family).astype(np.float32) / 255
+    def __init__(self, images, workload, **size):
+        self.workload = sized(workload, **size)
+        self.images = load_images(images, self.workload).astype(np.float32) / 255
         self.rng = np.random.default_rng(0)
         with tf.Graph().as_default() as graph:
-            self.networks = {name: _variables(layers) for name, layers in self.family.networks.items()}
+            self.networks = {name: _variables(layers) for name, layers in self.workload.networks.items()}
             self.x = v1.placeholder(tf.float32, (None, self.images.shape[1]))
-            self.noise = v1.placeholder(tf.float32, (None, self.family.noise[1])) if self.family.noise else None
+            self.noise = v1.placeholder(tf.float32, (None, self.workload.noise[1])) if self.workload.noise else None
             self.losses = {
-                names: loss(self._apply, self.x, self.noise) for names, loss in LOSSES[self.family.model].items()
+                names: loss(self._apply, self.x, self.noise) for names, loss in LOSSES[self.workload.model].items()
             }
-            # Adam's defaults but for epsilon, which is Keras's.
+            # Adam's defaults, except for Keras's epsilon.
             self.updates = {
                 names: v1.train.AdamOptimizer(1e-3, epsilon=1e-7).minimize(loss, var_list=self._weights(names))
                 for names, loss in self.losses.items()
@@ -46,33 +46,33 @@ class Trainer:
         return x
 
     def _batches(self):
-        batch_size = self.family.config.batch_size
+        batch_size = self.workload.config.batch_size
         while True:
             order = self.rng.permutation(len(self.images))
             for start in range(0, len(order) - batch_size + 1, batch_size):
                 x = self.images[order[start : start + batch_size]]
-                if self.family.model == "vae":
+                if self.workload.model == "vae":
                     x = (self.rng.random(x.shape, np.float32) < x).astype(np.float32)
                 yield x
 
     def _draw(self, n):
-        kind, dimension = self.family.noise
+        kind, dimension = self.workload.noise
         return (
             self.rng.uniform(-1, 1, (n, dimension)) if kind == "uniform" else self.rng.standard_normal((n, dimension))
         )
 
     def train(self, steps):
-        """Takes `steps` training steps; returns how many images that were."""
+        """Takes `steps` training steps; returns the number of images."""
         for _ in range(steps):
             x = next(self.batches)
             for names, update in self.updates.items():
                 noise = {} if self.noise is None else {self.noise: self._draw(len(x))}
                 self.session.run([update, self.losses[names]], {self.x: x, **noise})
-        return steps * self.family.config.batch_size
+        return steps * self.workload.config.batch_size
 
 
 def _variables(layers):
-    """Returns a network's `(kernel, bias, activation)`s, the kernels drawn as Keras draws them."""
+    """Returns `(kernel, bias, activation)` of each layer, with kernels initialised as in Keras."""
     glorot = v1.glorot_uniform_initializer()
     return [
         (v1.Variable(glorot((rows, columns))), v1.Variable(tf.zeros(columns)), activation)

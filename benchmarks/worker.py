@@ -1,4 +1,4 @@
-"""A process for one variant: it does what it is asked, times it, and sleeps until it is asked again."""
+"""A process for one variant: it runs and times what it is asked to, and sleeps until the next request."""
 
 import importlib
 import json
@@ -16,17 +16,16 @@ from tfgen.errors import InputError, RunError
 
 
 class Worker:
-    """The parent's side: starts the process and passes requests on.
+    """The parent's side: starts the process and sends it requests.
 
     Args:
-        subject: "module:class", a module of this package with a dot before it; the process makes one object of the
-            class, with the arguments.
-        **arguments: what JSON can hold.
+        subject: "module:class", with a dot before a module of this package. The process makes one object of the class.
+        **arguments: arguments of the class, which must be JSON.
 
     Attributes:
-        seconds: from the start of the process until the object stood, imports included.
-        description: what the class says of the object.
-        peak_memory: bytes, the greatest resident size so far.
+        seconds: from the start of the process until the object is made, imports included.
+        description: the object's `description`.
+        peak_memory: the process's peak resident size so far, in bytes.
     """
 
     def __init__(self, subject, **arguments):
@@ -39,7 +38,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.stderr,
             text=True,
-            # It finds the modules that this process does.
+            # It finds the same modules as this process.
             env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
@@ -50,7 +49,7 @@ class Worker:
         self.seconds = time.perf_counter() - started
 
     def call(self, method, **arguments):
-        """Returns `(result, seconds)` of a method; raises what the process reports, or `RunError` if it died."""
+        """Returns `(result, seconds)` of a method; raises the process's error, or `RunError` if it died."""
         try:
             self.process.stdin.write(json.dumps([method, arguments]) + "\n")
             self.process.stdin.flush()
@@ -84,7 +83,7 @@ class Worker:
 def main(subject):
     """The process's side: answers requests from standard input until it ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # What a library prints is no answer.
+    os.dup2(2, 1)  # What libraries print must not mix with the answers.
     module, name = subject.split(":")
     target = None
     for line in sys.stdin:
@@ -97,7 +96,7 @@ def main(subject):
             else:
                 result = getattr(target, method)(**arguments)
             answer = {"result": result, "seconds": time.perf_counter() - started, "peak_memory": peak_memory()}
-        except Exception as error:  # It is the parent's, which raises it.
+        except Exception as error:  # The parent raises it.
             traceback.print_exc()
             message = " ".join(f"{type(error).__name__}: {error}".split())[:600]
             wrong_use = isinstance(error, InputError)
@@ -106,9 +105,9 @@ def main(subject):
 
 
 def peak_memory():
-    """Returns the greatest resident size of this process so far, in bytes."""
+    """Returns the peak resident size of this process so far, in bytes."""
     if sys.platform == "linux":
-        # What getrusage says there may be the parent's, taken over when it started the process.
+        # getrusage may report the parent's peak there, inherited when it started the process.
         status = pathlib.Path("/proc/self/status").read_text()
         return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # In bytes on macOS.

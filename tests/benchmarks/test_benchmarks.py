@@ -17,14 +17,14 @@ import tensorflow as tf
 from helpers import Killed, contents
 
 from benchmarks import __main__ as command
-from benchmarks import numpy_peers, ours, plain_keras, report, tensorflow1, training
+from benchmarks import numpy_peers, plain_keras, report, tensorflow1, tfgen_trainer, training
 from benchmarks.data import Images
 from benchmarks.evaluation_workers import Evaluation
-from benchmarks.families import FAMILIES, sized
 from benchmarks.keras_inference import _tensor_names
 from benchmarks.models import network
 from benchmarks.run import SECTIONS
 from benchmarks.worker import Worker
+from benchmarks.workloads import WORKLOADS, sized
 from tfgen.data import Dataset, Split
 from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.errors import InputError, RunError
@@ -67,7 +67,7 @@ def keras_losses(model, x, noise):
 
 
 def networks_of(model):
-    """Returns name -> kernels and biases in turn, under the names that `Family.networks` gives."""
+    """Returns name -> kernels and biases in turn, under the names that `Workload.networks` gives."""
     if isinstance(model, GAN):
         return {"generator": model.generator.get_weights(), "discriminator": model.discriminator.get_weights()}
     if hasattr(model, "loss_and_terms"):
@@ -92,7 +92,7 @@ def torch_loss_functions(path, name, networks, num_images=200):
     for key, arrays in networks.items():
         for weight, array in zip(trainer.networks[key].parameters(), arrays, strict=True):
             weight.data = torch.tensor(array.T)
-    losses = pytorch.LOSSES[trainer.family.model].values()
+    losses = pytorch.LOSSES[trainer.workload.model].values()
 
     def evaluate(x, noise):
         return [
@@ -173,7 +173,7 @@ def test_a_peer_trains(peer, name, image_file, images):
     if name != "autoencoder":
         noise = np.random.default_rng(1).uniform(-1, 1, (50, 100 if name == "gan" else 20)).astype(np.float32)
     before, weights = evaluate(images[:50], noise)[0], networks_of(model)
-    assert trainer.train(30) == 30 * trainer.family.config.batch_size
+    assert trainer.train(30) == 30 * trainer.workload.config.batch_size
     assert evaluate(images[:50], noise)[0] < 0.9 * before
     for key, arrays in weights.items():
         for a, b in zip(weights_of(peer, trainer, [key]), arrays, strict=True):
@@ -200,9 +200,9 @@ def test_the_other_ways_to_train_with_pytorch_train_as_well(options, image_file)
 )
 def test_what_is_timed_is_what_the_recipe_trains(name, precision, images, tmp_path, monkeypatch):
     """The model and the batches that the recipe's own experiment gives to `fit`."""
-    family, pixels, given = sized(name), (255 * images).astype(np.uint8), []
+    workload, pixels, given = sized(name), (255 * images).astype(np.uint8), []
     if name != "vae":  # Which has no choice.
-        family = dataclasses.replace(family, config=family.config.replace(precision=precision))
+        workload = dataclasses.replace(workload, config=workload.config.replace(precision=precision))
 
     def fit(self, model, batches, *arguments, **options):
         given.extend((model, batches, self.steps_per_epoch(batches)))
@@ -213,9 +213,9 @@ def test_what_is_timed_is_what_the_recipe_trains(name, precision, images, tmp_pa
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Run, "fit", fit)
         patch.setattr("tfgen.training.samples.ReferenceClassifier", lambda directory: None)
-        MODULES[family.recipe].experiment(Run(RECIPES[family.recipe], family.config, data, tmp_path, "quick"))
+        MODULES[workload.recipe].experiment(Run(RECIPES[workload.recipe], workload.config, data, tmp_path, "quick"))
 
-    model, batches, steps_per_epoch = ours.recipe(family, pixels)
+    model, batches, steps_per_epoch = tfgen_trainer.recipe(workload, pixels)
     theirs, their_batches, their_steps_per_epoch = given
     assert steps_per_epoch == their_steps_per_epoch
     assert vars(batches) == {**vars(their_batches), "images": batches.images}
@@ -240,7 +240,7 @@ def test_what_is_timed_is_what_the_recipe_trains(name, precision, images, tmp_pa
     ]
 
 
-@pytest.mark.parametrize("module", [ours, plain_keras])
+@pytest.mark.parametrize("module", [tfgen_trainer, plain_keras])
 def test_keras_trains_the_recipe_s_model_whole_epochs_at_a_time(module, image_file, images):
     trainer = module.Trainer(image_file, "vae", num_images=200)
     unit = trainer.description["unit"]
@@ -248,15 +248,15 @@ def test_keras_trains_the_recipe_s_model_whole_epochs_at_a_time(module, image_fi
     trained = trainer.train(unit)
     assert int(trainer.model.optimizer.iterations) == unit
     # The recipe makes 100 steps of a small set; a plain epoch is one pass.
-    assert (unit, trained) == ((100, 10_000) if module is ours else (2, 200))
-    assert trainer.model.jit_compile is (module is ours)
+    assert (unit, trained) == ((100, 10_000) if module is tfgen_trainer else (2, 200))
+    assert trainer.model.jit_compile is (module is tfgen_trainer)
     assert all(np.any(a != b.numpy()) for a, b in zip(before, trainer.model.trainable_variables, strict=True))
     assert set(np.unique(next(iter(trainer.batches)))) == {0, 1}
 
 
 def test_the_parts_of_a_step_are_measured_apart(image_file, monkeypatch):
     """By a stopwatch that tells what each part does: how many steps it takes and whether they move the weights."""
-    trainer = ours.Trainer(image_file, "autoencoder", num_images=200)
+    trainer = tfgen_trainer.Trainer(image_file, "autoencoder", num_images=200)
     trainer.model.jit_compile = False  # XLA would compile three programs.
     shown, done = iter((9.0, 1.0, 3.0, 2.5)), []
 
@@ -271,7 +271,7 @@ def test_the_parts_of_a_step_are_measured_apart(image_file, monkeypatch):
         done.append((type(trainer.model.optimizer), now_steps - steps, moved))
         return next(shown)
 
-    monkeypatch.setattr(ours, "_seconds", seconds)
+    monkeypatch.setattr(tfgen_trainer, "_seconds", seconds)
     parts = trainer.breakdown()
     # An epoch in `fit`, the stream alone, a loop of as many steps with the recipe's optimizer, one with the cheapest.
     adam, sgd = keras.optimizers.Adam, keras.optimizers.SGD
@@ -286,8 +286,8 @@ def test_the_stopwatch_takes_the_fewer_of_two_calls_after_one_that_is_not_counte
     def call():
         now[0] += next(lasts)
 
-    monkeypatch.setattr(ours.time, "perf_counter", lambda: now[0])
-    assert ours._seconds(call) == 3 and next(lasts, None) is None
+    monkeypatch.setattr(tfgen_trainer.time, "perf_counter", lambda: now[0])
+    assert tfgen_trainer._seconds(call) == 3 and next(lasts, None) is None
 
 
 def test_operations_are_counted_as_by_hand():
@@ -296,11 +296,11 @@ def test_operations_are_counted_as_by_hand():
     discriminator = g1 + g2 + 2 * (d1 + d2) + 2 * (d1 + d2) + 2 * d2
     # Generator: forward through both, back through the discriminator's inputs, its own weights and hidden units.
     generator = (g1 + g2 + d1 + d2) + (d1 + d2) + (g1 + g2) + g2
-    assert FAMILIES["gan"].flops() == 2 * 128 * (discriminator + generator)
+    assert WORKLOADS["gan"].flops() == 2 * 128 * (discriminator + generator)
     layers = [784 * 300, 300 * 150, 150 * 300, 300 * 784]
-    assert FAMILIES["autoencoder"].flops() == 2 * 128 * (3 * sum(layers) - layers[0])
+    assert WORKLOADS["autoencoder"].flops() == 2 * 128 * (3 * sum(layers) - layers[0])
     layers = [784 * 500, 500 * 20, 500 * 20, 20 * 500, 500 * 784]
-    assert FAMILIES["vae"].flops() == 2 * 100 * (3 * sum(layers) - layers[0])
+    assert WORKLOADS["vae"].flops() == 2 * 100 * (3 * sum(layers) - layers[0])
 
 
 # A variant that needs no framework: it says that a step of 128 images takes so many milliseconds, and puts the clock of
@@ -313,7 +313,7 @@ now = time.perf_counter()
 time.perf_counter = lambda: now
 
 class Trainer:
-    def __init__(self, images, family, milliseconds, **size):
+    def __init__(self, images, workload, milliseconds, **size):
         self.milliseconds = milliseconds
         self.description = {"unit": 1, "threads": 1}
 
@@ -353,7 +353,7 @@ def test_rates_and_ratios_are_those_of_the_variants(fakes):
     assert ratios["keras"] == pytest.approx(dict.fromkeys(("median", "min", "max"), 3))
     assert ratios["products"] == pytest.approx(dict.fromkeys(("median", "min", "max"), 0.5))
     assert all(len(result["images_per_second"]) == 3 for result in measured["variants"].values())
-    assert measured["variants"]["tfgen"]["gflops"] == pytest.approx(FAMILIES["gan"].flops() / 0.01 / 1e9)
+    assert measured["variants"]["tfgen"]["gflops"] == pytest.approx(WORKLOADS["gan"].flops() / 0.01 / 1e9)
     assert 1e6 < measured["variants"]["keras"]["peak_memory"] < 1e9
 
 
@@ -374,7 +374,7 @@ def test_a_process_times_what_it_is_asked_and_nothing_else(fakes, tmp_path):
 
 
 def test_a_dot_stands_for_the_package_of_benchmarks():
-    with Worker(".numpy_peers:Products", layers=[(3, 2, "relu")]) as worker:
+    with Worker(".numpy_peers:MatrixProducts", layers=[(3, 2, "relu")]) as worker:
         seconds, taken = worker.call("run", batch=4, calls=5)
     assert len(seconds) == 5 and 0 < sum(seconds) <= taken
 
@@ -388,7 +388,7 @@ def test_the_summary_is_taken_round_by_round():
     "kind, error, words", [("wrong", InputError, "^the reason$"), ("broken", RunError, "KeyError.*the reason")]
 )
 def test_what_fails_in_a_process_is_raised(fakes, kind, error, words):
-    with Worker("fake_variant:Trainer", images="", family="gan", milliseconds=1) as worker:
+    with Worker("fake_variant:Trainer", images="", workload="gan", milliseconds=1) as worker:
         with pytest.raises(error, match=words):
             worker.call("fail", kind=kind)
         assert worker.call("train", steps=1)[0] == 128
@@ -396,7 +396,7 @@ def test_what_fails_in_a_process_is_raised(fakes, kind, error, words):
 
 def test_a_process_that_dies_is_reported(fakes):
     with (
-        Worker("fake_variant:Trainer", images="", family="gan", milliseconds=1) as worker,
+        Worker("fake_variant:Trainer", images="", workload="gan", milliseconds=1) as worker,
         pytest.raises(RunError, match="fake_variant:Trainer ended in fail with code 3"),
     ):
         worker.call("fail", kind="dies")
@@ -536,7 +536,7 @@ def test_a_request_that_cannot_be_met_gets_one_line_and_code_2_and_writes_nothin
 @pytest.mark.parametrize(
     "line, request_",
     [
-        ("", (SECTIONS, list(FAMILIES), 9, 0.5, False, False, None, "benchmark")),
+        ("", (SECTIONS, list(WORKLOADS), 9, 0.5, False, False, None, "benchmark")),
         (
             "scaling inference --families gan vae --rounds 3 --seconds 2 --full --quick --data-dir data --output-dir x",
             (["scaling", "inference"], ["gan", "vae"], 3, 2.0, True, True, "data", "x"),

@@ -1,4 +1,4 @@
-"""What is trained, by sizes alone, so that every framework builds the same networks. Imports no framework."""
+"""The workloads of the benchmark: models by their sizes, for every framework to build. Imports no framework."""
 
 import dataclasses
 import itertools
@@ -13,13 +13,13 @@ PIXELS = math.prod(MNIST_SHAPE)
 
 
 @dataclasses.dataclass(frozen=True)
-class Family:
-    """A recipe at a size.
+class Workload:
+    """A model and its training: a recipe with the sizes of networks, batch and training set.
 
     Attributes:
         recipe: key of `RECIPES`.
-        config: its hyper-parameters.
-        num_images: of the training set, hence of an epoch.
+        config: the recipe's `Config`.
+        num_images: size of the training set.
     """
 
     recipe: str
@@ -33,7 +33,7 @@ class Family:
 
     @property
     def networks(self):
-        """Returns name -> layers, each `(inputs, outputs, activation)`."""
+        """Returns a dict from a network's name to its layers, each `(inputs, outputs, activation)`."""
         config = self.config
         if self.model == "gan":
             return {
@@ -56,18 +56,18 @@ class Family:
 
     @property
     def noise(self):
-        """Returns `(kind, dimension)` of the noise of an update: uniform on [-1, 1), standard normal, or None."""
+        """Returns `(kind, dimension)` of an update's noise, "uniform" on [-1, 1) or standard "normal"; or None."""
         return {
             "gan": lambda: ("uniform", self.config.noise_dim),
             "vae": lambda: ("normal", self.config.latent_dim),
             "autoencoder": lambda: None,
         }[self.model]()
 
-    def products(self):
-        """Returns the matrix products of a training step: `(kind, m, k, n)`, of an `(m, k)` and a `(k, n)` matrix.
+    def matrix_products(self):
+        """Returns the matrix products of a training step as `(kind, m, k, n)`: an `(m, k)` by a `(k, n)` matrix.
 
-        "forward" is x W, "weights" the gradient x^T dy, "inputs" the gradient dy W^T. No gradient is counted that the
-        algorithm does not need: with respect to the data, or to the network that an update leaves alone.
+        "forward" is x W, "weights" the gradient x^T dy, "inputs" the gradient dy W^T. Gradients that the algorithm does
+        not need are left out: with respect to data, and to the weights of a network that is not updated.
         """
         networks, batch = self.networks, self.config.batch_size
         if self.model == "gan":
@@ -87,8 +87,8 @@ class Family:
         return products
 
     def flops(self):
-        """Returns the floating-point operations of a step's matrix products: two for each of their `m k n` terms."""
-        return sum(2 * math.prod(sizes) for _, *sizes in self.products())
+        """Returns the floating-point operations of a step's matrix products, 2 m k n for each."""
+        return sum(2 * math.prod(sizes) for _, *sizes in self.matrix_products())
 
 
 def _layers(widths, activation, output):
@@ -101,7 +101,7 @@ def _forward(layers, batch):
 
 
 def _backward(layers, batch, weights=True, inputs=False):
-    """Yields the products of the backward pass; `inputs`: whether it goes on into what the network is given."""
+    """Yields the products of the backward pass; with `inputs`, also the gradient for the network's input."""
     for number, (rows, columns, _) in reversed(list(enumerate(layers))):
         if weights:
             yield "weights", rows, batch, columns
@@ -109,31 +109,31 @@ def _backward(layers, batch, weights=True, inputs=False):
             yield "inputs", batch, columns, rows
 
 
-_GAN = RECIPES["gan"].presets["paper"]  # The usual program's: both rates constant.
+_GAN = RECIPES["gan"].presets["paper"]  # As in most programs, both learning rates are constant.
 _VAE = RECIPES["vae"].presets["quick"]
 _AUTOENCODER = RECIPES["stacked-autoencoder"].presets["quick"]
-FAMILIES = {
-    "gan": Family("gan", _GAN),
-    "vae": Family("vae", _VAE),
-    "autoencoder": Family("stacked-autoencoder", _AUTOENCODER),
-    "gan-1200": Family("gan", _GAN.replace(generator_units=(1200,), discriminator_units=(1200,)), num_images=12_800),
-    "autoencoder-1200": Family(
+WORKLOADS = {
+    "gan": Workload("gan", _GAN),
+    "vae": Workload("vae", _VAE),
+    "autoencoder": Workload("stacked-autoencoder", _AUTOENCODER),
+    "gan-1200": Workload("gan", _GAN.replace(generator_units=(1200,), discriminator_units=(1200,)), num_images=12_800),
+    "autoencoder-1200": Workload(
         "stacked-autoencoder", _AUTOENCODER.replace(hidden_units=(1200, 1200, 1200)), num_images=12_800
     ),
 }
 
 
 def sized(name, batch_size=None, units=None, num_images=None):
-    """Returns a family with another batch, another width of a GAN's hidden layers, or another number of images."""
-    family = FAMILIES[name]
-    config = family.config
+    """Returns a workload with another batch size, width of a GAN's hidden layers, or number of images."""
+    workload = WORKLOADS[name]
+    config = workload.config
     if batch_size is not None:
         config = config.replace(batch_size=batch_size)
     if units is not None:
         config = config.replace(generator_units=(units,), discriminator_units=(units,))
-    return dataclasses.replace(family, config=config, num_images=num_images or family.num_images)
+    return dataclasses.replace(workload, config=config, num_images=num_images or workload.num_images)
 
 
-def load_images(path, family):
-    """Returns `(family.num_images, 784)` uint8: the file's first ones, again and again where it has fewer."""
-    return np.resize(np.load(path), (family.num_images, PIXELS))
+def load_images(path, workload):
+    """Returns the first images of a file, `(workload.num_images, 784)` uint8, repeated if it has fewer."""
+    return np.resize(np.load(path), (workload.num_images, PIXELS))

@@ -1,4 +1,4 @@
-"""What `tfgen run` trains: its model, its compilation, its stream of batches, in Keras's `fit`."""
+"""Training as in `tfgen run`: the same model, compilation and stream of batches, in Keras's `fit`."""
 
 import dataclasses
 import time
@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.families import load_images, sized
 from benchmarks.models import network
+from benchmarks.workloads import load_images, sized
 from tfgen.data import Dataset, Split
 from tfgen.data.batches import Batches, pairs
 from tfgen.losses import squared_error
@@ -18,31 +18,31 @@ from tfgen.training.gan import adam_optimizers
 from tfgen.training.run import Run
 
 
-def recipe(family, images):
-    """Returns what the family's recipe gives to `Run.fit`, and an epoch's length.
+def recipe(workload, images):
+    """Returns what the workload's recipe passes to `Run.fit`, and the length of an epoch.
 
-    A test holds this and the recipe's file together.
+    A test checks that this agrees with the recipe's file.
 
     Args:
-        family: a `Family`.
+        workload: a `Workload`.
         images: `(n, 784)` uint8, the training set.
 
     Returns:
         `(model, batches, steps_per_epoch)`.
     """
-    config = family.config
+    config = workload.config
     train, none = (Split(part, np.zeros(len(part), np.int64)) for part in (images, images[:0]))
     data = Dataset("mnist", train, none, none, comparable=False)
-    run = Run(RECIPES[family.recipe], config, data, directory=None, preset=None)  # It writes nothing.
+    run = Run(RECIPES[workload.recipe], config, data, directory=None, preset=None)  # It writes nothing.
     run.set_random_seed()
-    model = network(family)
-    if family.model == "gan":
+    model = network(workload)
+    if workload.model == "gan":
         batches = Batches(images, config.batch_size * config.discriminator_steps, run.seed)
         model.compile(
             *adam_optimizers(run, batches, use_ema=True, ema_momentum=config.ema_momentum),
             **run.compile_options(batches, config.precision),
         )
-    elif family.model == "vae":
+    elif workload.model == "vae":
         batches = Batches(images, config.batch_size, run.seed, binarized=True)
         model.compile(run.decaying_adam(config.learning_rate, batches), **run.compile_options(batches))
     else:
@@ -56,19 +56,19 @@ def recipe(family, images):
 
 
 class Trainer:
-    """Trains a family as `tfgen run` does, whole epochs at a time.
+    """Trains a workload as `tfgen run` does, in whole epochs.
 
     Args:
         images: path of the training images, `(n, 784)` uint8.
         precision: "float32" or "mixed_bfloat16".
-        family, **size: see `families.sized`.
+        workload, **size: see `workloads.sized`.
     """
 
-    def __init__(self, images, family, precision="float32", **size):
-        self.family = sized(family, **size)
+    def __init__(self, images, workload, precision="float32", **size):
+        self.workload = sized(workload, **size)
         if precision != "float32":
-            self.family = dataclasses.replace(self.family, config=self.family.config.replace(precision=precision))
-        self.model, batches, self.steps_per_epoch = recipe(self.family, load_images(images, self.family))
+            self.workload = dataclasses.replace(self.workload, config=self.workload.config.replace(precision=precision))
+        self.model, batches, self.steps_per_epoch = recipe(self.workload, load_images(images, self.workload))
         self.batches = batches.stream()
         self.description = {
             "unit": self.steps_per_epoch,
@@ -76,18 +76,18 @@ class Trainer:
         }
 
     def train(self, steps):
-        """Takes `steps` training steps, whole epochs; returns how many images that were."""
+        """Takes `steps` training steps, in whole epochs; returns the number of images."""
         epochs = steps // self.steps_per_epoch
         self.model.fit(self.batches, epochs=epochs, steps_per_epoch=self.steps_per_epoch, shuffle=False, verbose=0)
-        return epochs * self.steps_per_epoch * self.family.config.batch_size
+        return epochs * self.steps_per_epoch * self.workload.config.batch_size
 
     def breakdown(self):
-        """Returns seconds a training step: whole, and those of its parts, each measured alone.
+        """Returns the seconds of a training step, "whole", and of its parts, each measured alone.
 
-        "input" is the stream of batches, which training reads ahead of; "compute" a compiled loop of steps over one
-        batch with the cheapest update that needs every gradient (plain gradient descent); "update" what that loop takes
-        more with the recipe's optimizer; "rest", Python and what else `fit` does, is the whole without these, below 0
-        where the input was prepared beside the computation.
+        "input" reads a batch from the stream. "compute" is a step of a compiled loop over one batch, with the cheapest
+        update that needs every gradient, plain gradient descent. "update" is the additional time of that loop with the
+        recipe's optimizer. "rest" is Python and the remainder of `fit`: the whole without these parts. It is below 0 if
+        the input was prepared during the computation.
         """
         whole = _seconds(lambda: self.train(self.steps_per_epoch)) / self.steps_per_epoch
         element = next(iter(self.batches))
@@ -95,14 +95,14 @@ class Trainer:
         stream = self.batches.take(calls)
         read = _seconds(lambda: stream.reduce(0.0, lambda total, x: total + _first(x))) / calls
         with_update = _seconds(_loop(self.model, element, calls, jit_compile)) / calls
-        _descend(self.model)
+        _use_gradient_descent(self.model)
         compute = _seconds(_loop(self.model, element, calls, jit_compile)) / calls
         update = with_update - compute
         return {"whole": whole, "input": read, "compute": compute, "update": update, "rest": whole - read - with_update}
 
 
 def _seconds(function):
-    """Returns the fewer of two calls' seconds, after one that is not counted."""
+    """Returns the seconds of the faster of two calls, after one that is not timed."""
     function()
     seconds = []
     for _ in range(2):
@@ -118,7 +118,7 @@ def _first(element):
 
 
 def _loop(model, element, calls, jit_compile):
-    """Returns a function that trains so many times on one element of the stream, in one call."""
+    """Returns a function that takes `calls` training steps on one element of the stream."""
 
     @tf.function(jit_compile=jit_compile)
     def loop():
@@ -128,7 +128,7 @@ def _loop(model, element, calls, jit_compile):
     return loop
 
 
-def _descend(model):
-    """Compiles the model anew with plain gradient descent, so slow that nothing moves."""
+def _use_gradient_descent(model):
+    """Compiles the model again with plain gradient descent, at a learning rate that leaves the weights in place."""
     optimizers = [keras.optimizers.SGD(1e-30) for _ in range(2 if isinstance(model, GAN) else 1)]
     model.compile(*optimizers, **({} if model.loss is None else {"loss": model.loss}))
