@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help replicate test test-all benchmark lint docs clean
+.PHONY: help replicate test test-all benchmark lint docs keep clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,7 +19,8 @@ help:
 	@echo "make test        run the tests but the slow ones (ARGS=tests/models, say, for some)"
 	@echo "make test-all    run all tests: the resume of every recipe and the like too"
 	@echo "make benchmark   speed beside plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
-	@echo "make docs        take pictures and results from runs/, after make replicate, and write what documents take from them"
+	@echo "make docs        write the documents that come from the recipes and from docs/results"
+	@echo "make keep        take pictures and results from runs/ into docs/, after make replicate on MNIST"
 	@echo "make lint        check the style"
 	@echo "make clean       remove .venv, caches and build products; runs/ stays"
 
@@ -49,6 +50,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
 docs: $(INSTALLED)
+	$(BIN)/python -m tfgen.report.documents
+
+keep: $(INSTALLED)
 	mkdir -p docs/images
 	cp runs/gan/figures/samples_through_training.png docs/images/gan_through_training.png
 	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png

@@ -399,3 +399,20 @@ def test_stages_share_all_epochs_and_each_has_one_at_least(name):
         ({"stages": two, "epochs": 1}, "1 epochs leave none for one of 2 stages; raise --epochs"),
     ):
         refused(lambda changes=changes: config.replace(**changes), expected)
+
+
+@pytest.mark.parametrize(
+    "name, setting, words",
+    [
+        ("shallow-autoencoder", "activations=relu,relu", "activations must have at least one entry, and none twice"),
+        ("shallow-autoencoder", "activations=relu", "learning_rates needs one rate for each of activations"),
+        ("clustering-autoencoder", "code_dims=2,2", "code_dims must have at least one entry, and none twice"),
+        ("clustering-autoencoder", "neighbors=", "neighbors must have at least one entry"),
+        ("gan-variants", "noises=uniform,uniform", "noises must have at least one entry, and none twice"),
+        ("anomaly-detection", "left_out=4,4", "left_out must have at least one entry, and none twice"),
+        ("feature-classifier", "label_counts=100,100", "label_counts must have at least one entry, and none twice"),
+    ],
+)
+def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
+    with pytest.raises(InputError, match=words):
+        RECIPES[name].presets["smoke"].with_settings([setting])

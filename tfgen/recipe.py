@@ -88,6 +88,13 @@ class Config:
         for name, kind in _types(type(self)).items():
             object.__setattr__(self, name, _checked(name, getattr(self, name), kind))
 
+    def check_distinct(self, *names):
+        """Raises `InputError` if one of these lists is empty, or has an entry twice: each entry is a training."""
+        for name in names:
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"{name} must have at least one entry, and none twice; got {values}")
+
     def replace(self, **changes):
         """Returns a copy with other values of some fields.
 

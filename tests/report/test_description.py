@@ -56,7 +56,7 @@ def test_a_recipe_s_story_numbers_and_settings_are_told(checkout, monkeypatch):
             "  test_squared_error = 13.87 (Someone 1999)",
             "",
             "Kept results, on MNIST:",
-            "  preset smoke, seeds 0, 1, 1,001 s on 2 cores:",
+            "  preset smoke, seeds 0, 1; 1,001 s on 2 cores:",
             "    test_squared_error = 13.87 (standard error 0.25), 13.87 (standard error 0.25)",
         ]
     )

@@ -52,6 +52,7 @@ class Config(recipe.Config):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_distinct("left_out")
         if self.pictured not in self.left_out:
             raise InputError(f"pictured must be one of left_out {self.left_out}, got {self.pictured}")
 

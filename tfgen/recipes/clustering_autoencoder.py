@@ -42,6 +42,10 @@ class Config(recipe.Config):
     learning_rate: Positive = 3e-3
     neighbors: tuple[Count, ...] = (1, 10)
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_distinct("code_dims", "neighbors")
+
 
 VAN_DER_MAATEN = "van der Maaten 2009, table 1, not verified"
 RECIPE = Recipe(

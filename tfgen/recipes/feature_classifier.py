@@ -68,6 +68,7 @@ class Config(recipe.Config):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_distinct("label_counts")
         if len(self.updates) != len(self.label_counts):
             raise InputError(
                 f"updates needs one number for each of label_counts {self.label_counts}, got {self.updates}"

@@ -52,6 +52,10 @@ class Config(recipe.Config):
     covered_share: Fraction = 0.01
     gradient_steps: Count = 200
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_distinct("noises", "generator_losses")
+
 
 RECIPE = Recipe(
     title="The lecture's GAN with uniform or Gaussian noise, with the minimax or the non-saturating loss",

@@ -13,6 +13,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
+from tfgen.errors import InputError
 from tfgen.recipe import Activation, Count, Positive, Recipe
 
 
@@ -34,6 +35,14 @@ class Config(recipe.Config):
     activations: tuple[Activation, ...] = ("relu", "sigmoid")
     batch_size: Count = 128
     learning_rates: tuple[Positive, ...] = (3e-3, 3e-2)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_distinct("activations")
+        if len(self.learning_rates) != len(self.activations):
+            raise InputError(
+                f"learning_rates needs one rate for each of activations {self.activations}, got {self.learning_rates}"
+            )
 
 
 RECIPE = Recipe(

@@ -39,7 +39,7 @@ def _kept(name):
             continue
         seconds = statistics.mean(run["seconds"] for run in runs)
         seeds = ", ".join(str(run["seed"]) for run in runs)
-        lines.append(f"  preset {preset}, seeds {seeds}, {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
+        lines.append(f"  preset {preset}, seeds {seeds}; {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
         for metric in RECIPES[name].headline:
             values = [value_text(run["metrics"][metric]) for run in runs if metric in run["metrics"]]
             lines.append(f"    {metric} = {', '.join(values) or 'not measured'}")

@@ -85,7 +85,7 @@ class Run:
             dict from each logged name to its values, one an epoch.
 
         Raises:
-            ValueError: without `set_random_seed(name)` before, since the initial weights were then anyone's.
+            ValueError: without `set_random_seed(name)` before: the initial weights would not follow from the seed.
             InputError: if there is a checkpoint that cannot be read.
             RunError: if training diverges.
         """
