@@ -80,7 +80,8 @@ class Batches:
             )
         if n < self.batch_size:
             raise InputError(
-                f"a batch of {self.batch_size} cannot be drawn from {n} training images; use a larger dataset"
+                f"a batch of {self.batch_size} cannot be drawn from {n} training images; use a larger dataset, or a "
+                "smaller --set batch_size"
             )
 
     def map(self, transform):
