@@ -100,3 +100,42 @@ def test_pictures_are_the_rows_of_pixels_in_height_and_width(digits):
 
 def test_a_split_is_as_long_as_its_labels(digits):
     assert len(digits.test) == len(digits.test.labels) == len(digits.test.images)
+
+
+def test_the_checksum_of_a_dataset_is_the_same_every_time(digits):
+    assert digits.sha256 == data.digits().sha256
+    assert len(digits.sha256) == 64 and int(digits.sha256, 16)
+    # Neither names nor how the arrays lie in memory are computed with.
+    renamed = dataclasses.replace(
+        digits, name="other", test=data.Split(np.asfortranarray(digits.test.images), digits.test.labels)
+    )
+    assert renamed.sha256 == digits.sha256
+
+
+def test_the_checksum_of_a_dataset_knows_every_pixel_label_order_split_and_shape(digits):
+    def changed(split, images=lambda x: x, labels=lambda x: x):
+        given = getattr(digits, split)
+        return dataclasses.replace(
+            digits, **{split: data.Split(images(given.images.copy()), labels(given.labels.copy()))}
+        )
+
+    def other_pixel(images):
+        images[-1, 400] ^= 1
+        return images
+
+    def other_label(labels):
+        labels[-1] = (labels[-1] + 1) % 10
+        return labels
+
+    splits = ("train", "validation", "test")
+    others = [
+        *(changed(split, images=other_pixel) for split in splits),
+        *(changed(split, labels=other_label) for split in splits),
+        *(changed(split, images=lambda x: x[::-1]) for split in splits),
+        *(changed(split, images=lambda x: x[:-1], labels=lambda x: x[:-1]) for split in splits),
+        dataclasses.replace(digits, validation=digits.test, test=digits.validation),
+        dataclasses.replace(digits, image_shape=(14, 56)),
+        dataclasses.replace(digits, classes=11),
+    ]
+    checksums = {dataset.sha256 for dataset in (digits, *others)}
+    assert len(checksums) == 1 + len(others)

@@ -23,11 +23,6 @@ from tfgen.errors import InputError, RunError
 
 TRAIN, TEST = 120, 30
 VERSION = "mnist/3.0.1"
-# The published numbers of images of each digit.
-LABEL_COUNTS = {
-    "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-    "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
-}
 REMEDIES = ("--data-dir", "data import --from", "--dataset digits")
 
 
@@ -95,24 +90,76 @@ def test_load_holds_out_a_sixth_for_validation_and_keeps_test_as_it_is(prepared)
     np.testing.assert_array_equal(loaded.validation.images, again.validation.images)
 
 
-def test_mnist_is_known_by_its_labels_and_not_by_the_names_of_its_files():
-    train, test = (np.repeat(np.arange(10), LABEL_COUNTS[split]) for split in ("train", "test"))
-    assert (len(train), len(test)) == (60_000, 10_000)
-    assert tfds.is_mnist(train[::-1], test)
-    # Fashion-MNIST and KMNIST have as many images of each class, under the same names of files.
-    assert not tfds.is_mnist(np.repeat(np.arange(10), 6000), np.repeat(np.arange(10), 1000))
-    assert not tfds.is_mnist(train[:-1], test) and not tfds.is_mnist(train, np.maximum(test, 1))
+def changed_pixel(splits):
+    splits["test"][0][3, 2, 1] ^= 1
+
+
+def swapped_labels(splits):
+    labels = splits["train"][1]
+    other = np.flatnonzero(labels != labels[0])[0]
+    labels[[0, other]] = labels[[other, 0]]
+
+
+def a_pair_in_the_other_split(splits):
+    """The last training image and its label become test data: each split keeps its other images."""
+    (images, labels), (test_images, test_labels) = splits["train"], splits["test"]
+    splits["train"] = images[:-1], labels[:-1]
+    splits["test"] = np.append(test_images, images[-1:], axis=0), np.append(test_labels, labels[-1:])
+
+
+@pytest.mark.parametrize("change", [changed_pixel, swapped_labels, a_pair_in_the_other_split])
+def test_the_checksum_of_a_set_knows_every_pixel_and_label(change):
+    splits = small_splits()
+    change(splits)
+    assert tfds.checksum(splits) != tfds.checksum(small_splits())
+
+
+def test_the_checksum_of_a_set_knows_no_order():
+    rng = np.random.default_rng(1)
+    shuffled = {
+        split: (images[order], labels[order])
+        for split, (images, labels) in small_splits().items()
+        for order in [rng.permutation(len(labels))]
+    }
+    assert tfds.checksum(shuffled) == tfds.checksum(small_splits())
+    assert not np.array_equal(shuffled["train"][0], small_splits()["train"][0])
+
+
+@pytest.mark.parametrize("change", [changed_pixel, swapped_labels])
+def test_a_set_with_the_counts_of_mnist_is_not_comparable_unless_it_is_mnist(prepared, tmp_path, monkeypatch, change):
+    """The set in `prepared` stands for MNIST. The changed ones have as many images of each digit."""
+    monkeypatch.setattr(tfds, "MNIST_CHECKSUM", tfds.checksum(small_splits()))
+    assert data.load("mnist", prepared).comparable
+    splits = small_splits()
+    change(splits)
+    tfds.prepare("mnist", splits, tmp_path)
+    assert not data.load("mnist", tmp_path).comparable
 
 
 def test_only_the_whole_of_mnist_is_comparable(prepared, tmp_path, monkeypatch):
     assert not data.load("mnist", prepared).comparable
     tfds.prepare("kmnist", small_splits(), tmp_path)
-    counts = [tuple(np.bincount(labels, minlength=10)) for _, labels in small_splits().values()]
-    monkeypatch.setattr(tfds, "MNIST_TRAIN_COUNTS", counts[0])
-    monkeypatch.setattr(tfds, "MNIST_TEST_COUNTS", counts[1])
-    assert data.load("mnist", prepared).comparable
+    monkeypatch.setattr(tfds, "MNIST_CHECKSUM", tfds.checksum(small_splits()))
     assert not data.load("kmnist", tmp_path).comparable
     assert not data.digits().comparable
+
+
+def test_the_real_mnist_is_comparable_and_with_one_pixel_changed_it_is_not():
+    prepared = {name: done for name, _, done in tfds.status()}
+    if not prepared["mnist"]:
+        pytest.skip("MNIST is not prepared here")
+    real = data.load("mnist")
+    assert real.comparable
+    splits = {
+        "train": (
+            np.concatenate([real.validation.images, real.train.images]),
+            np.concatenate([real.validation.labels, real.train.labels]),
+        ),
+        "test": (real.test.images.copy(), real.test.labels),
+    }
+    assert tfds.checksum(splits) == tfds.MNIST_CHECKSUM
+    splits["test"][0][9_999, 400] ^= 1
+    assert tfds.checksum(splits) != tfds.MNIST_CHECKSUM
 
 
 def test_prepare_stores_in_the_order_of_tfds_own_builder(prepared, tmp_path):

@@ -1,6 +1,8 @@
 """Datasets in memory: images and labels in three splits, with image shape and classes. Imports no TensorFlow."""
 
 import dataclasses
+import functools
+import hashlib
 import os
 import pathlib
 import typing
@@ -35,7 +37,7 @@ class Dataset:
     Attributes:
         name: for example "mnist".
         train, validation, test: the `Split`s.
-        comparable: whether its results may be compared with published MNIST numbers.
+        comparable: whether it is MNIST, whose results may be compared with published numbers.
         image_shape: `(height, width)` in pixels.
         classes: the number of classes.
     """
@@ -53,6 +55,19 @@ class Dataset:
         """The number of pixels of an image."""
         height, width = self.image_shape
         return height * width
+
+    @functools.cached_property
+    def sha256(self):
+        """The checksum of what is computed with, in hexadecimal: image shape, classes, and each split in its order."""
+        import numpy as np
+
+        checksum = hashlib.sha256(repr((tuple(map(int, self.image_shape)), int(self.classes))).encode())
+        for split in (self.train, self.validation, self.test):
+            for array in (split.images, split.labels):
+                # Types and shapes too: other arrays can have the same bytes.
+                checksum.update(f"{array.dtype.str}{array.shape}".encode())
+                checksum.update(np.ascontiguousarray(array))
+        return checksum.hexdigest()
 
     def pictures(self, images):
         """Returns rows of pixels `(n, pixels)` as pictures `(n, height, width)`."""
