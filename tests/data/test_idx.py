@@ -4,11 +4,15 @@ import io
 import pickle
 import re
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tfgen.data import idx as idx_module
 from tfgen.data.idx import read_directory
 from tfgen.errors import InputError
 
@@ -143,7 +147,7 @@ def test_uncompressed_file_named_gz_is_refused(tmp_path):
     assert_refused(tmp_path, path, "fetch it again")
 
 
-@pytest.mark.parametrize("source", ["nowhere", "file"])
+@pytest.mark.parametrize("source", ["nowhere", "file", "n" * 300])
 def test_source_that_is_no_directory_is_refused(tmp_path, source):
     (tmp_path / "file").write_bytes(b"")
     assert_refused(tmp_path / source, tmp_path / source, "directory")
@@ -198,7 +202,7 @@ class Intruder:
 def test_npz_with_pickled_objects_is_refused_and_nothing_of_it_executed(tmp_path):
     payload = np.array([Intruder()], dtype=object)
     np.savez(tmp_path / "mnist.npz", **(small_set() | {"y_train": payload}))
-    assert_refused(tmp_path, tmp_path / "mnist.npz", "allow_pickle=False")
+    assert_refused(tmp_path, tmp_path / "mnist.npz", "y_train.npy", "'|O'", "numbers")
     assert not Intruder.executed
     np.load(tmp_path / "mnist.npz", allow_pickle=True)["y_train"]
     assert Intruder.executed
@@ -222,6 +226,20 @@ def zip_of(members):
         for name, content in members.items():
             archive.writestr(name, content)
     return file.getvalue()
+
+
+def fortran_order(arrays):
+    return {key: np.asfortranarray(array) for key, array in arrays.items()}
+
+
+def other_integers(arrays):
+    return {key: array.astype(">i8") if key.startswith("y_") else array for key, array in arrays.items()}
+
+
+@pytest.mark.parametrize("saved", [fortran_order, other_integers])
+def test_npz_of_other_layouts_is_read_as_written(tmp_path, saved):
+    (tmp_path / "mnist.npz").write_bytes(npz(saved(small_set())))
+    assert_read(tmp_path, small_set())
 
 
 def damaged_npz():
@@ -256,3 +274,187 @@ def test_npz_whose_members_are_no_arrays_is_refused(tmp_path):
 def test_npz_that_is_a_directory_is_refused(tmp_path):
     (tmp_path / "mnist.npz").mkdir()
     assert_refused(tmp_path, tmp_path / "mnist.npz", "x_train, y_train, x_test and y_test")
+
+
+# Files that promise much, and files that hold more than they promise.
+
+ZEROS = bytes(64_000_000)
+
+
+def peak_of_refusal(directory, *words):
+    """Returns the bytes that were taken at most while a set was refused."""
+    tracemalloc.start()
+    try:
+        assert_refused(directory, *words)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_promises(tmp_path):
+    """A header of 12 images, and 64 MB of zeros behind it, in 63 kB."""
+    write(tmp_path, small_set(), compress=True)
+    path = tmp_path / (NAMES["x_train"] + ".gz")
+    path.write_bytes(gzip.compress(idx(small_set()["x_train"])[:16] + ZEROS))
+    promised = 16 + 12 * 784
+    assert peak_of_refusal(tmp_path, path, promised + 1, promised, "or more") < 2_000_000
+
+
+def test_a_header_that_promises_too_much_is_refused_before_anything_is_unpacked(tmp_path):
+    """765,307 images have 600,000,688 bytes."""
+    write(tmp_path, small_set(), compress=True)
+    path = tmp_path / (NAMES["x_test"] + ".gz")
+    for images, promised in ((765_307, "600,000,688"), (2**32 - 1, "3,367,254,359,280")):
+        path.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", images, 28, 28) + ZEROS[:1_000_000]))
+        assert peak_of_refusal(tmp_path, path, promised, "at most 600,000,000") < 2_000_000
+
+
+def test_a_header_that_promises_as_much_as_allowed_takes_no_room_for_what_is_not_there(tmp_path):
+    write(tmp_path, small_set())
+    path = tmp_path / NAMES["x_test"]
+    path.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 765_306, 28, 28) + bytes(100))
+    assert peak_of_refusal(tmp_path, path, "truncated", 116, 16 + 765_306 * 784) < 2_000_000
+
+
+def zip_bomb(header, file_size=None):
+    """Returns an mnist.npz whose x_train has 64 MB of zeros behind its header, and says that it is of another size."""
+    members = {f"{key}.npy": npy(array) for key, array in small_set().items()}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, header + ZEROS if name == "x_train.npy" else content)
+        if file_size is not None:
+            archive.getinfo("x_train.npy").file_size = file_size
+    return file.getvalue()
+
+
+def npy_header(shape):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("shape", "file_size", "words"),
+    [
+        ((12, 28, 28), None, ["9409", "9408"]),
+        ((12, 28, 28), 128 + 12 * 784, ["x_train.npy"]),
+        ((80_000, 28, 28), 1000, ["x_train.npy"]),
+        ((765_307, 28, 28), None, ["600,000,688", "at most 600,000,000"]),
+        ((10**17, 28, 28), 1000, ["x_train.npy"]),
+        ((12, 28, 28 * 10**16), None, ["(n, 28, 28)"]),
+    ],
+)
+def test_a_zip_bomb_is_unpacked_no_further_than_its_header_promises(tmp_path, shape, file_size, words):
+    (tmp_path / "mnist.npz").write_bytes(zip_bomb(npy_header(shape), file_size))
+    assert peak_of_refusal(tmp_path, tmp_path / "mnist.npz", *words) < 2_000_000
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_of_methods_that_unpack_without_measure_is_refused(tmp_path, compression):
+    with zipfile.ZipFile(tmp_path / "mnist.npz", "w", compression) as archive:
+        for key, array in small_set().items():
+            archive.writestr(f"{key}.npy", npy(array))
+    assert_refused(tmp_path, tmp_path / "mnist.npz", "x_train.npy", "compressed in another way")
+
+
+def test_the_most_that_is_read_is_read(tmp_path, monkeypatch):
+    """The limit counts the values alone, and admits as many."""
+    write(tmp_path, small_set(), compress=True)
+    monkeypatch.setattr(idx_module, "MOST_BYTES", 12 * 784)
+    assert_read(tmp_path, small_set())
+    monkeypatch.setattr(idx_module, "MOST_BYTES", 12 * 784 - 1)
+    assert_refused(tmp_path, "9,408", "at most 9,407")
+
+
+# Any bytes at all.
+
+
+@st.composite
+def damaged(draw, content):
+    """Bytes that a file has after some are changed, cut off at the end, or added there."""
+    content = bytearray(content)
+    for at, value in draw(st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=4)):
+        content[at] = value
+    if draw(st.booleans()):
+        del content[draw(st.integers(0, len(content))) :]
+    return bytes(content) + draw(st.binary(max_size=20) | st.just(b""))
+
+
+HEADERS = st.builds(
+    lambda magic, sizes, values: magic + struct.pack(f">{len(sizes)}I", *sizes) + values,
+    st.sampled_from([bytes([0, 0, 8, 1]), bytes([0, 0, 8, 3])]),
+    st.lists(st.sampled_from([0, 1, 5, 28, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1), max_size=4),
+    st.binary(max_size=40),
+)
+NPY_HEADERS = st.builds(
+    lambda text, values: b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + values,
+    st.binary(max_size=60)
+    | st.text("{}':(,)[]- 0123456789udescrfotan_shpTFl<|\n", max_size=80).map(str.encode)
+    | st.sampled_from([b"-" * 3000 + b"1", b"(" * 3000, b"{'descr': '|u1', 'fortran_order': False, 'shape': (5,), }"]),
+    st.binary(max_size=20),
+)
+READ = {
+    f"{key}{end}": (key, idx(array) if end == "" else gzip.compress(idx(array), mtime=0))
+    for key, array in small_set().items()
+    for end in ("", ".gz")
+}
+
+
+def read_or_refused(directory):
+    """Returns what is read, or None where it is refused in one line. Nothing else may come of any file."""
+    try:
+        return read_directory(directory)
+    except InputError as error:
+        assert str(directory) in str(error) and "\n" not in str(error)
+        return None
+
+
+@pytest.mark.parametrize("file", READ)
+def test_an_idx_file_of_any_bytes_is_read_as_it_says_or_refused(tmp_path_factory, file):
+    key, content = READ[file]
+    directory = tmp_path_factory.mktemp("idx")
+    write(directory, {other: array for other, array in small_set().items() if other != key})
+    path = directory / (NAMES[key] + ".gz" * file.endswith(".gz"))
+
+    @settings(max_examples=60, deadline=None)
+    @given(damaged(content) | HEADERS | st.binary(max_size=60) | st.binary(max_size=60).map(gzip.compress))
+    def check(given_bytes):
+        path.write_bytes(given_bytes)
+        splits = read_or_refused(directory)
+        if splits is None:
+            return
+        split = key.removeprefix("x_").removeprefix("y_")
+        read = splits[split][key.startswith("y_")]
+        # Without a checksum the values are those that the file has now; gzip has one.
+        values = gzip.decompress(given_bytes) if path.suffix else given_bytes
+        assert read.astype(np.uint8).tobytes() == values[len(values) - read.size :]
+        assert read.shape == small_set()[key].shape and len(values) == len(idx(small_set()[key]))
+
+    check()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    content=damaged(npz(small_set()))
+    | damaged(zip_of({"x_train.npy": b"", "y_train.npy": b""}))
+    | st.binary(max_size=60)
+)
+def test_an_npz_of_any_bytes_is_read_as_it_was_written_or_refused(tmp_path_factory, content):
+    directory = tmp_path_factory.mktemp("npz")
+    (directory / "mnist.npz").write_bytes(content)
+    splits = read_or_refused(directory)
+    if splits is not None:
+        assert_read(directory, small_set())
+
+
+@settings(max_examples=150, deadline=None)
+@given(member=NPY_HEADERS | st.binary(max_size=60) | damaged(npy(small_set()["y_test"])))
+def test_an_npz_with_a_member_of_any_bytes_is_read_as_it_says_or_refused(tmp_path_factory, member):
+    directory = tmp_path_factory.mktemp("npz")
+    others = {f"{key}.npy": npy(array) for key, array in small_set().items()}
+    (directory / "mnist.npz").write_bytes(zip_of(others | {"y_test.npy": member}))
+    splits = read_or_refused(directory)
+    if splits is not None:
+        # NumPy reads the same.
+        np.testing.assert_array_equal(splits["test"][1], np.load(io.BytesIO(member)))
