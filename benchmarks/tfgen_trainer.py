@@ -31,8 +31,8 @@ def recipe(workload, images):
         `(model, batches, steps_per_epoch)`.
     """
     config = workload.config
-    train, none = (Split(part, np.zeros(len(part), np.int64)) for part in (images, images[:0]))
-    data = Dataset("mnist", train, none, none, comparable=False)
+    train, unused = (Split(part, np.zeros(len(part), np.int64)) for part in (images, images[:1]))
+    data = Dataset("mnist", train, unused, unused, comparable=False)
     run = Run(RECIPES[workload.recipe], config, data, directory=None, preset=None)  # It writes nothing.
     run.set_random_seed()
     model = network(workload)

@@ -90,7 +90,8 @@ def test_the_directory_that_the_environment_names_may_be_missing_but_no_file(tmp
 
 def test_pictures_are_the_rows_of_pixels_in_height_and_width(digits):
     np.testing.assert_array_equal(digits.pictures(digits.test.images[:3])[1, 5], digits.test.images[1, 5 * 28 : 6 * 28])
-    wide = dataclasses.replace(digits, image_shape=(2, 3))
+    one = data.Split(np.zeros((1, 6), np.uint8), np.zeros(1, np.int64))
+    wide = data.Dataset("wide", one, one, one, comparable=False, image_shape=(2, 3))
     assert wide.pixels == 6
     pictures = wide.pictures(np.arange(12).reshape(2, 6))
     np.testing.assert_array_equal(pictures[1], [[6, 7, 8], [9, 10, 11]])
@@ -139,3 +140,76 @@ def test_the_checksum_of_a_dataset_knows_every_pixel_label_order_split_and_shape
     ]
     checksums = {dataset.sha256 for dataset in (digits, *others)}
     assert len(checksums) == 1 + len(others)
+
+
+# Sets of a user's own.
+
+IMAGES, LABELS = np.zeros((3, 6), np.uint8), np.array([0, 1, 1])
+WRONG_SPLITS = {
+    "images of float": (IMAGES / 255, LABELS, ["images", "uint8", "float64 (3, 6)"]),
+    "pictures": (IMAGES.reshape(3, 2, 3), LABELS, ["images", "(n, pixels)", "uint8 (3, 2, 3)"]),
+    "a list of images": (IMAGES.tolist(), LABELS, ["images", "NumPy array", "got list"]),
+    "no images": (None, LABELS, ["images", "NumPy array", "got NoneType"]),
+    "labels of float": (IMAGES, LABELS / 1, ["labels", "int64", "float64 (3,)"]),
+    "labels of bytes": (IMAGES, LABELS.astype(np.uint8), ["labels", "int64", "uint8 (3,)"]),
+    "labels one-hot": (IMAGES, np.eye(3, 2, dtype=np.int64), ["labels", "(n,)", "int64 (3, 2)"]),
+    "a label of one number": (IMAGES, np.int64(3), ["labels", "(n,)", "int64 ()"]),
+    "a label too few": (IMAGES, LABELS[:2], ["each image", "3 images and 2 labels"]),
+    "empty": (IMAGES[:0], LABELS[:0], ["needs an image", "(0, 6)"]),
+    "no pixels": (IMAGES[:, :0], LABELS, ["at least one pixel", "(3, 0)"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_SPLITS)
+def test_a_split_of_other_arrays_is_refused(case):
+    images, labels, words = WRONG_SPLITS[case]
+    with pytest.raises(InputError) as caught:
+        data.Split(images, labels)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def own_set(**changes):
+    split = data.Split(IMAGES, LABELS)
+    given = {"name": "own", "train": split, "validation": split, "test": split, "comparable": False}
+    return data.Dataset(**(given | {"image_shape": (2, 3), "classes": 2} | changes))
+
+
+WRONG_DATASETS = {
+    "image_shape of other images": ({"image_shape": (2, 4)}, ["train", "6 pixels", "(2, 4)", "8"]),
+    "a split of other images": (
+        {"test": data.Split(IMAGES[:, :4], LABELS)},
+        ["test has images of 4 pixels", "(2, 3)", "6"],
+    ),
+    "a label too large": ({"classes": 1}, ["labels of train", "0 to 1", "0 to 0", "1 classes"]),
+    "a label below 0": ({"validation": data.Split(IMAGES, LABELS - 1)}, ["labels of validation", "-1 to 0", "0 to 1"]),
+    "no split": ({"test": (IMAGES, LABELS)}, ["test", "tfgen.data.Split", "tuple"]),
+    "no shape": ({"image_shape": 6}, ["image_shape", "(height, width)", "6"]),
+    "a shape with channels": ({"image_shape": (2, 3, 1)}, ["image_shape", "(2, 3, 1)"]),
+    "a shape of nothing": ({"image_shape": (0, 3)}, ["image_shape", "at least 1", "(0, 3)"]),
+    "a shape of fractions": ({"image_shape": (2.0, 3.0)}, ["image_shape", "(2.0, 3.0)"]),
+    "no classes": ({"classes": 0}, ["classes", "at least 1", "0"]),
+    "half a class": ({"classes": 2.5}, ["classes", "whole number", "2.5"]),
+    "no name": ({"name": ""}, ["name", "''"]),
+    "a name that is no text": ({"name": None}, ["name", "None"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_DATASETS)
+def test_a_dataset_that_does_not_fit_together_is_refused(case):
+    changes, words = WRONG_DATASETS[case]
+    with pytest.raises(InputError) as caught:
+        own_set(**changes)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_of_ones_own_is_kept_as_it_is():
+    own = own_set()
+    assert own.train.images is IMAGES and own.train.labels is LABELS
+    assert (own.pixels, own.classes, own.image_shape) == (6, 2, (2, 3))
+
+
+def test_a_data_dir_with_a_name_too_long_is_refused():
+    with pytest.raises(InputError, match="is not a directory"):
+        data.load("digits", "n" * 300)

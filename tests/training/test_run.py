@@ -246,7 +246,9 @@ def test_initial_weights_are_a_function_of_the_seed_and_the_training_s_name(make
 
 
 def of_images(digits, n):
-    return dataclasses.replace(digits, train=Split(np.zeros((n, 1), np.uint8), np.zeros(n)))
+    one = Split(np.zeros((1, 1), np.uint8), np.zeros(1, np.int64))
+    train = Split(np.zeros((n, 1), np.uint8), np.zeros(n, np.int64))
+    return dataclasses.replace(digits, train=train, validation=one, test=one, image_shape=(1, 1))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-import pathlib
 import typing
 
 from tfgen.errors import InputError, RunError
@@ -21,10 +20,30 @@ SPLIT_SEED = 2013
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images `(n, pixels)` uint8, row by row, and labels `(n,)` int64 in 0..classes - 1."""
+    """Images `(n, pixels)` uint8, row by row, and labels `(n,)` int64 in 0..classes - 1; n is at least 1.
+
+    Raises:
+        InputError: for other arrays.
+    """
 
     images: "np.ndarray"
     labels: "np.ndarray"
+
+    def __post_init__(self):
+        import numpy as np
+
+        for name, dtype, axes in (("images", "uint8", ("n", "pixels")), ("labels", "int64", ("n",))):
+            array = getattr(self, name)
+            came = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}".strip()
+            shape = f"({', '.join(axes)}{',' * (len(axes) == 1)})"
+            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != len(axes):
+                raise InputError(f"{name} of a split must be a NumPy array of {dtype}, of shape {shape}; got {came}")
+        if len(self.images) != len(self.labels):
+            raise InputError(
+                f"each image of a split needs one label; got {len(self.images)} images and {len(self.labels)} labels"
+            )
+        if not self.images.size:
+            raise InputError(f"a split needs an image, of at least one pixel; got images of shape {self.images.shape}")
 
     def __len__(self):
         return len(self.labels)
@@ -40,6 +59,9 @@ class Dataset:
         comparable: whether it is MNIST, whose results may be compared with published numbers.
         image_shape: `(height, width)` in pixels.
         classes: the number of classes.
+
+    Raises:
+        InputError: if the splits' images are of another size, or a label lies outside 0..classes - 1.
     """
 
     name: str
@@ -49,6 +71,30 @@ class Dataset:
     comparable: bool
     image_shape: tuple = MNIST_SHAPE
     classes: int = MNIST_CLASSES
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise InputError(f"a dataset needs a name, such as 'mnist'; got {self.name!r}")
+        sizes = self.image_shape if isinstance(self.image_shape, tuple) else ()
+        if [type(size) for size in sizes] != [int, int] or min(sizes) < 1:
+            raise InputError(f"image_shape must be (height, width), each at least 1; got {self.image_shape!r}")
+        if type(self.classes) is not int or self.classes < 1:
+            raise InputError(f"classes must be a whole number of at least 1, got {self.classes!r}")
+        for name in ("train", "validation", "test"):
+            split = getattr(self, name)
+            if not isinstance(split, Split):
+                raise InputError(f"{name} must be a tfgen.data.Split, got {type(split).__name__}")
+            if split.images.shape[1] != self.pixels:
+                raise InputError(
+                    f"{name} has images of {split.images.shape[1]} pixels, and image_shape {self.image_shape} has "
+                    f"{self.pixels}"
+                )
+            low, high = split.labels.min(), split.labels.max()
+            if low < 0 or high >= self.classes:
+                raise InputError(
+                    f"the labels of {name} run from {low} to {high}; allowed are 0 to {self.classes - 1}, for "
+                    f"{self.classes} classes"
+                )
 
     @property
     def pixels(self):
@@ -80,11 +126,11 @@ def check(name, data_dir):
     """Raises `InputError` if the dataset is unknown or `data_dir` is neither a directory nor None, the default."""
     if name not in NAMES:
         raise InputError(f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}")
-    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
+    if data_dir is not None and not os.path.isdir(data_dir):
         raise InputError(f"the data directory {str(data_dir)!r} is not a directory; make it or name another")
     # The directory in TFDS_DATA_DIR need not exist: no set is prepared then.
-    directory = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR", "."))
-    if directory.exists() and not (directory.is_dir() and os.access(directory, os.R_OK | os.X_OK)):
+    directory = data_dir or os.environ.get("TFDS_DATA_DIR", ".")
+    if os.path.exists(directory) and not (os.path.isdir(directory) and os.access(directory, os.R_OK | os.X_OK)):
         raise InputError(f"the data directory {str(directory)!r} cannot be read; name another")
 
 
