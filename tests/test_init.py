@@ -63,3 +63,9 @@ def test_public_names_are_there_and_others_are_not():
     assert tfgen.losses.squared_error.__module__ == "tfgen.losses"
     with pytest.raises(AttributeError, match="module 'tfgen' has no attribute 'experiment'"):
         tfgen.experiment  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["a.b", "losses.b", "runner.run", "", ".", "losses.", "a b", "\0"])
+def test_a_name_that_is_no_identifier_is_no_attribute(name):
+    assert not hasattr(tfgen, name)
+    assert getattr(tfgen, name, None) is None

@@ -32,7 +32,7 @@ def __getattr__(name):
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     # `import tfgen` is enough to write tfgen.losses.squared_error.
-    if importlib.util.find_spec(f"tfgen.{name}") is not None:
+    if name.isidentifier() and importlib.util.find_spec(f"tfgen.{name}") is not None:
         return importlib.import_module(f"tfgen.{name}")
     raise AttributeError(f"module 'tfgen' has no attribute {name!r}")
 
