@@ -181,7 +181,7 @@ BAD_REQUESTS = {
     "run vae --set learning_rate=fast": ["vae: learning_rate", "greater than 0", "'fast'"],
     "run vae --set activation=step": ["vae: activation", "one of elu", "tanh", "'step'"],
     "run vae --set batch_size=3 --set batch_size=4": ["--set names batch_size twice", "once"],
-    "run vae --epochs 3 --set epochs=4": ["names epochs twice", "once"],
+    "run vae --epochs 3 --set epochs=4": ["--epochs and --set epochs=", "give one of them"],
     "run vae gan --set noise=gaussian": ["vae: ", "'noise'", "epochs"],
     "run gan --set learning_rate_decay=maybe": ["gan: learning_rate_decay", "true or false", "'maybe'"],
     "run gan --set precision=float16": ["gan: precision", "one of float32, mixed_bfloat16", "'float16'"],

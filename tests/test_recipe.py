@@ -8,14 +8,17 @@ import typing
 import warnings
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tfgen import recipe
+from tfgen.data import Dataset, Split
 from tfgen.errors import InputError
 from tfgen.recipe import LECTURE, PRESETS, Config
 from tfgen.recipes import MODULES, RECIPES
+from tfgen.runner.request import Request, check
 
 # The same examples every time.
 reproducible = settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -34,6 +37,7 @@ class Everything(Config):
 
     count: recipe.Count = 3
     whole_number: recipe.WholeNumber = 0
+    samples: recipe.Samples = 1000
     positive: recipe.Positive = 1e-3
     non_negative: recipe.NonNegative = 0.0
     fraction: recipe.Fraction = 0.5
@@ -52,14 +56,15 @@ class Everything(Config):
 CONFIG = Everything(epochs=1)
 FIELDS = tuple(field.name for field in dataclasses.fields(Everything))
 LARGEST = sys.float_info.max
-COUNT = "a whole number of at least 1"
+COUNT = "a whole number of at least 1, below 2**31"
 GROUP = f"a group ({COUNT}, a number from 0 to 1, a number greater than 0)"
 
 # Field -> what it allows in words, values at its edges, values just beyond them or of another type.
 TYPES = {
     "epochs": (COUNT, [1, 10**9], [0, -1, 1.0, True, "1", None, math.inf]),
-    "count": (COUNT, [1], [0, 1.5, False]),
-    "whole_number": ("a whole number of at least 0", [0, 1], [-1, 0.0, False]),
+    "count": (COUNT, [1, 2**31 - 1], [0, 1.5, False, 2**31, 10**400]),
+    "whole_number": ("a whole number of at least 0, below 2**31", [0, 1, 2**31 - 1], [-1, 0.0, False, 2**31]),
+    "samples": ("a whole number of at least 4, below 2**31", [4, 2**31 - 1], [3, 1, 4.0, 2**31]),
     "positive": (
         "a number greater than 0",
         [5e-324, 1, LARGEST],
@@ -203,13 +208,29 @@ def test_an_unknown_field_is_refused_with_those_that_there_are():
         ("units=(300,)", (300,)),
         ("units=", ()),
         ("units= ", ()),
+        ("units=()", ()),
+        ("units=300,", (300,)),
+        ("units=300,150,", (300, 150)),
+        ("units=(300,150),", (300, 150)),
+        ("units=[300]", (300,)),
+        ("units= ( 300 , 150 , ) ", (300, 150)),
         ("autoencoder_units=5", (5,)),
         ("rates=1e-3,2", (0.001, 2.0)),
         ("activations=relu", ("relu",)),
         ("activations=relu, tanh", ("relu", "tanh")),
+        ("activations=relu,", ("relu",)),
+        ("activations=(relu,tanh)", ("relu", "tanh")),
+        ("activations=[ relu, tanh, ]", ("relu", "tanh")),
+        ("activations=", ()),
+        ("activations=()", ()),
         ("stages=(1,1,1e-3)", ((1, 1.0, 0.001),)),
         ("stages=(1,0.25,1e-3),(5,0.75,2e-3)", ((1, 0.25, 0.001), (5, 0.75, 0.002))),
         ("stages=[1, 0.25, 1e-3], [5, 0.75, 2e-3]", ((1, 0.25, 0.001), (5, 0.75, 0.002))),
+        ("stages=((1,0.25,1e-3),(5,0.75,2e-3))", ((1, 0.25, 0.001), (5, 0.75, 0.002))),
+        ("stages=[[1,0.25,1e-3],[5,0.75,2e-3],],", ((1, 0.25, 0.001), (5, 0.75, 0.002))),
+        ("stages=((1,1,1e-3),)", ((1, 1.0, 0.001),)),
+        ("stages=(1,1,1e-3),", ((1, 1.0, 0.001),)),
+        ("stages=()", ()),
     ],
 )
 def test_a_text_is_read_as_the_value_of_its_field(text, value):
@@ -244,7 +265,12 @@ def test_a_text_is_read_as_the_value_of_its_field(text, value):
         ("flag=maybe", "true or false", "maybe"),
         ("activation='relu'", TYPES["activation"][0], "'relu'"),
         ("activation=", TYPES["activation"][0], ""),
-        ("activations=", TYPES["activation"][0], ""),
+        ("activations=,", TYPES["activation"][0], ""),
+        ("activations=relu,,", TYPES["activation"][0], ""),
+        ("activations=(relu", TYPES["activation"][0], "(relu"),
+        ("activations='relu',", TYPES["activation"][0], "'relu'"),
+        ("units=,", f"a list, each {COUNT}", ","),
+        ("units=(300,150),(20,)", COUNT, (300, 150)),
         ("units=wide", f"a list, each {COUNT}", "wide"),
         ("units=300,,", f"a list, each {COUNT}", "300,,"),
         ("units=(300,150", f"a list, each {COUNT}", "(300,150"),
@@ -264,6 +290,13 @@ def test_a_text_that_is_no_value_is_refused_in_one_line(text, described, got):
     refused(lambda: CONFIG.with_settings([text]), f"{field} must be {described}, got {got!r}")
 
 
+@pytest.mark.parametrize("text", ["count=0x" + 5000 * "f", "units=1,0x" + 5000 * "f", "positive=-0x" + 5000 * "f"])
+def test_a_number_that_python_does_not_print_is_refused_too(text):
+    """Python turns no whole number of more than 4,300 digits into text."""
+    field, described = text.partition("=")[0], COUNT if text[0] != "p" else "a number greater than 0"
+    refused(lambda: CONFIG.with_settings([text]), f"{field} must be {described}, got a number of thousands of digits")
+
+
 @pytest.mark.parametrize("text", ["count", "", "count:3", "--count"])
 def test_a_text_without_an_equals_sign_is_refused(text):
     refused(lambda: CONFIG.with_settings([text]), f"--set takes FIELD=VALUE, such as epochs=3; got {text!r}")
@@ -281,7 +314,7 @@ def test_several_settings_change_a_field_each_and_leave_the_others():
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = {
-    "epochs": st.integers(1, 10**12),
+    "epochs": st.integers(1, 2**31 - 1),
     "positive": FINITE.map(abs).filter(bool),
     "fraction": st.floats(0, 1),
     "number": FINITE,
@@ -409,6 +442,7 @@ def test_stages_share_all_epochs_and_each_has_one_at_least(name):
         ("clustering-autoencoder", "code_dims=2,2", "code_dims must have at least one entry, and none twice"),
         ("clustering-autoencoder", "neighbors=", "neighbors must have at least one entry"),
         ("gan-variants", "noises=uniform,uniform", "noises must have at least one entry, and none twice"),
+        ("gan-variants", "generator_losses=", "generator_losses must have at least one entry"),
         ("anomaly-detection", "left_out=4,4", "left_out must have at least one entry, and none twice"),
         ("feature-classifier", "label_counts=100,100", "label_counts must have at least one entry, and none twice"),
     ],
@@ -416,3 +450,136 @@ def test_stages_share_all_epochs_and_each_has_one_at_least(name):
 def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
     with pytest.raises(InputError, match=words):
         RECIPES[name].presets["smoke"].with_settings([setting])
+
+
+# What is refused without a look at the data.
+
+
+@pytest.mark.parametrize(
+    "name, setting, words",
+    [
+        ("vae", "latent_dim=2147483648", "latent_dim must be a whole number of at least 1, below 2"),
+        ("vae", "batch_size=99999999999999999999", "batch_size must be a whole number of at least 1, below 2"),
+        ("autoencoder-30d", "shift=4294967296", "shift must be a whole number of at least 0, below 2"),
+        ("gan", "num_samples=1", "num_samples must be a whole number of at least 4, below 2.*, got 1"),
+        ("gan-goodfellow", "num_samples=3", "num_samples must be a whole number of at least 4, below 2.*, got 3"),
+        ("gan-goodfellow", "momentum=5", "momentum must be a number from 0 to 1, got 5"),
+        ("gan-goodfellow", "momentum=0", "momentum must be greater than 0"),
+        ("gan-goodfellow", "final_momentum=1.5", "final_momentum must be a number from 0 to 1, got 1.5"),
+        ("clustering-autoencoder", "code_dims=3,10", r"code_dims must begin with 2, .*plane; got \(3, 10\)"),
+        ("vae-burda", "nll_samples=75", "nll_samples must be at most 50 or a multiple of 50, got 75"),
+    ],
+)
+def test_a_value_that_no_data_allow_is_refused_with_the_request(name, setting, words):
+    with pytest.raises(InputError, match=f"^{words}"):
+        RECIPES[name].presets["smoke"].with_settings([setting])
+
+
+@pytest.mark.parametrize("samples", [1, 49, 50, 100, 5000])
+def test_importance_samples_come_in_the_chunks_that_are_evaluated(samples):
+    assert RECIPES["vae-burda"].presets["smoke"].replace(nll_samples=samples).nll_samples == samples
+
+
+# What depends on the data.
+
+
+def made_up(train=2000, validation=200, test=300, shape=(28, 28), classes=10):
+    """Returns a dataset of black images; each split is given by its number of images, or by its labels."""
+    splits = (
+        np.arange(given, dtype=np.int64) % classes if isinstance(given, int) else np.array(given)
+        for given in (train, validation, test)
+    )
+    splits = [Split(np.zeros((len(labels), shape[0] * shape[1]), np.uint8), labels) for labels in splits]
+    return Dataset("made-up", *splits, comparable=False, image_shape=shape, classes=classes)
+
+
+OF_TRAIN = "the number of training images of made-up"
+ONE_CLASS = 200 * [7]
+NO_FOUR = [label for label in range(10) if label != 4] * 200
+# Recipe, settings, dataset: what is said of them.
+UNSUITED = [
+    ("gan-1d", ["batch_size=99"], {}, "discriminator_steps must be at least 500 draws.*made-up; got 99 times 5"),
+    ("gan", ["batch_size=700", "discriminator_steps=3"], {}, f"discriminator_steps must be at most 2000, {OF_TRAIN}"),
+    ("gan-variants", ["batch_size=2001"], {}, f"discriminator_steps must be at most 2000, {OF_TRAIN}; got 2001"),
+    ("gan", [], {"test": 3}, "made-up has 3 test images; precision and recall of samples needs at least 4"),
+    ("gan-goodfellow", [], {"validation": 1}, "made-up has 1 validation images; .*Frechet distance needs at least 2"),
+    ("clustering-autoencoder", ["neighbors=1,2001"], {}, f"neighbors must be at most 2000, {OF_TRAIN}; got 2001"),
+    ("clustering-autoencoder", [], {"test": 9}, "made-up has 9 test images; k-means with 10 clusters needs"),
+    ("clustering-autoencoder", [], {"shape": (1, 1)}, "images of made-up have one pixel"),
+    ("stacked-autoencoder", ["hidden_units=900,785,900"], {}, "width in hidden_units must be at most 784, .*got 785"),
+    ("stacked-autoencoder", [], {"train": 128, "validation": 7}, "must be at most 135, .*; got 150"),
+    ("autoencoder-30d", ["shift=29"], {}, "shift must be at most 28, the shorter side of an image of made-up; got 29"),
+    ("digit-classifier", ["shift=4"], {"shape": (9, 3)}, "shift must be at most 3, .*; got 4"),
+    ("digit-classifier", ["filters=1,1,1,1,1"], {}, "filters must have at most 4 entries, .*28x28; got"),
+    ("digit-classifier", ["shift=1"], {"shape": (9, 3)}, "filters must have at most 1 entries, .*9x3; got"),
+    ("anomaly-detection", ["left_out=10,11", "pictured=11"], {}, "left_out must have one of .*0 to 9; got"),
+    ("anomaly-detection", ["batch_size=1801"], {}, f"batch_size must be at most 1800, {OF_TRAIN} without class 4"),
+    ("anomaly-detection", [], {"test": NO_FOUR}, "left_out has class 4, of which made-up has 0 among 1800 test images"),
+    ("anomaly-detection", [], {"test": 9 * [4]}, "left_out has class 4, of which made-up has 9 among 9 test images"),
+    ("anomaly-detection", [], {"validation": ONE_CLASS}, "the validation images of made-up are of one class"),
+    ("feature-classifier", ["label_counts=100,605"], {}, "label_counts must be multiples of 10, .*; got 605"),
+    ("feature-classifier", ["label_counts=100,5"], {}, "label_counts must be multiples of 10, .*; got 5"),
+    ("feature-classifier", ["labelled_batch_size=101"], {}, "labelled_batch_size must be at most 100, .*; got 101"),
+    ("feature-classifier", [], {"train": NO_FOUR}, "made-up has no training image of class 4"),
+    ("discriminative-vs-generative", ["neighbors=1001"], {}, "neighbors must be at most 1000, .*; got 1001"),
+    ("discriminative-vs-generative", ["mixture_pca=785"], {}, "mixture_pca must be at most 784, .*; got 785"),
+    ("discriminative-vs-generative", ["mixture_pca=151"], {}, "mixture_pca must be at most 150, .*code.*; got 151"),
+    ("discriminative-vs-generative", ["mixture_components=101"], {}, "class 0 of made-up 100 .*at least 101 of each"),
+    ("discriminative-vs-generative", ["num_train=100"], {"train": NO_FOUR}, "leaves class 4 of made-up 0 training"),
+    ("vae", [], {"test": 15}, "made-up has 15 test images; .* needs at least 16"),
+    ("vae-burda", [], {"test": 1}, "made-up has 1 test images; .* needs at least 2"),
+    *(
+        (name, ["batch_size=2001"], {}, f"batch_size must be at most 2000, {OF_TRAIN}; got 2001")
+        for name in RECIPES
+        if not name.startswith("gan") and name != "anomaly-detection"
+    ),
+    ("gan-goodfellow", ["batch_size=2001"], {}, f"batch_size must be at most 2000, {OF_TRAIN}; got 2001"),
+    ("anomaly-detection", ["batch_size=2001"], {}, f"batch_size must be at most 2000, {OF_TRAIN}; got 2001"),
+]
+
+
+@pytest.mark.parametrize("name, settings, changes, words", UNSUITED)
+def test_what_the_data_refuse_is_refused_before_anything_is_trained(name, settings, changes, words, tmp_path):
+    request = Request(name, "smoke", settings=tuple(settings), output_dir=tmp_path / "runs")
+    with pytest.raises(InputError, match=f"^{name}: .*{words}") as caught:
+        check(request, made_up(**changes))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_preset_suits_a_set_of_the_size_of_mnist(name, tmp_path):
+    data = made_up(50_000, 10_000, 10_000)
+    for preset in RECIPES[name].presets:
+        check(Request(name, preset, output_dir=tmp_path), data)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_smoke_preset_suits_the_embedded_digits(name, tmp_path, digits):
+    check(Request(name, "smoke", output_dir=tmp_path), digits)
+
+
+@pytest.mark.parametrize(
+    "name, settings, changes",
+    [
+        ("gan-1d", ["batch_size=100"], {}),
+        ("gan", ["batch_size=1000", "discriminator_steps=2"], {}),
+        ("gan", [], {"test": 4, "validation": 2}),
+        ("clustering-autoencoder", ["neighbors=2000"], {"test": 10}),
+        ("stacked-autoencoder", ["hidden_units=900,784,900"], {}),
+        ("digit-classifier", ["filters=1,1,1,1", "shift=28"], {}),
+        ("anomaly-detection", ["batch_size=1800", "left_out=4,10"], {}),
+        ("feature-classifier", ["label_counts=100,600", "labelled_batch_size=100"], {}),
+        # Too many labels are left out of the run, as before.
+        ("feature-classifier", ["label_counts=100,60000", "labelled_batch_size=100"], {}),
+        ("discriminative-vs-generative", ["neighbors=1000", "mixture_pca=150", "mixture_components=100"], {}),
+        ("vae", ["batch_size=2000"], {"test": 16, "validation": 1}),
+    ],
+)
+def test_what_the_data_just_allow_is_not_refused(name, settings, changes, tmp_path):
+    check(Request(name, "smoke", settings=tuple(settings), output_dir=tmp_path), made_up(**changes))
+
+
+def test_a_needed_recipe_is_checked_against_the_data_too(tmp_path):
+    with pytest.raises(InputError, match=r"^digit-classifier: batch_size must be at most 100, "):
+        check(Request("gan", "smoke", settings=("batch_size=50",), output_dir=tmp_path), made_up(train=100))

@@ -43,8 +43,11 @@ LECTURE = {
 }
 
 # Types of hyper-parameters. An annotated one has a test that a value must pass, and the words for it.
-Count = Annotated[int, lambda value: value >= 1, "a whole number of at least 1"]
-WholeNumber = Annotated[int, lambda value: value >= 0, "a whole number of at least 0"]
+# Whole numbers are sizes and counts, which TensorFlow keeps in 32 bits.
+Count = Annotated[int, lambda value: 1 <= value < 2**31, "a whole number of at least 1, below 2**31"]
+WholeNumber = Annotated[int, lambda value: 0 <= value < 2**31, "a whole number of at least 0, below 2**31"]
+# Balls around samples reach to the third nearest neighbour.
+Samples = Annotated[int, lambda value: 4 <= value < 2**31, "a whole number of at least 4, below 2**31"]
 Positive = Annotated[float, lambda value: value > 0, "a number greater than 0"]
 NonNegative = Annotated[float, lambda value: value >= 0, "a number of at least 0"]
 Fraction = Annotated[float, lambda value: 0 <= value <= 1, "a number from 0 to 1"]
@@ -95,6 +98,17 @@ class Config:
             if not values or len(set(values)) < len(values):
                 raise InputError(f"{name} must have at least one entry, and none twice; got {values}")
 
+    def check(self, data):
+        """Checks the values against a dataset, before anything is trained on it; recipes with other bounds add them.
+
+        Args:
+            data: a `tfgen.data.Dataset`.
+
+        Raises:
+            InputError: for a value that the dataset does not allow, or a dataset that no value suits.
+        """
+        check_at_most("batch_size", self.batch_size, len(data.train), f"the number of training images of {data.name}")
+
     def replace(self, **changes):
         """Returns a copy with other values of some fields.
 
@@ -133,6 +147,32 @@ class Config:
             for names, meaning in re.findall(r"^ {4}(\w[\w, ]*): (.+(?:\n {6,}.+)*)", attributes, re.MULTILINE):
                 found |= {name.strip(): " ".join(meaning.split()) for name in names.split(",")}
         return {name: found[name] for name in _types(type(self)) if name in found}
+
+
+def check_at_most(name, value, bound, meaning):
+    """Raises `InputError` if the value of a hyper-parameter is above a bound, which `meaning` explains."""
+    if value > bound:
+        raise InputError(f"{name} must be at most {bound}, {meaning}; got {value}")
+
+
+def check_at_least(data, split, number, purpose):
+    """Raises `InputError` if a split of a dataset has too few images for what they are needed for."""
+    images = len(getattr(data, split))
+    if images < number:
+        raise InputError(f"{data.name} has {images} {split} images; {purpose} needs at least {number}")
+
+
+def check_gan_batch(config, data):
+    """Raises `InputError` if a dataset has too few images for one iteration of algorithm 1."""
+    images = config.batch_size * config.discriminator_steps
+    meaning = f"the number of training images of {data.name}"
+    check_at_most("batch_size times discriminator_steps", images, len(data.train), meaning)
+
+
+def check_images_beside_samples(data):
+    """Raises `InputError` if a dataset has too few images for the measures of samples."""
+    check_at_least(data, "test", 4, "precision and recall of samples")
+    check_at_least(data, "validation", 2, "their Frechet distance")
 
 
 def _types(config):
@@ -175,7 +215,11 @@ def _checked(name, value, kind):
             return value
     elif _is_a(value, kind):
         return kind(value)
-    raise InputError(f"{name} must be {_described(kind)}, got {value!r}")
+    try:
+        shown = repr(value)
+    except ValueError:  # Of whole numbers with more digits than Python turns into text.
+        shown = "a number of thousands of digits"
+    raise InputError(f"{name} must be {_described(kind)}, got {shown}")
 
 
 def _is_a(value, kind):
@@ -196,13 +240,19 @@ def _parsed(text, kind):
         return {"true": True, "false": False}.get(text.lower(), text)
     if origin is not tuple:
         return _literal(text)
+    # With brackets of its own or a comma at its end too, as Python writes a list: (300,150,300), [300,] or 300,.
+    spelled = text.strip()
     if typing.get_origin(arguments[0]) is Literal:
-        return tuple(part.strip() for part in text.split(","))
-    value = _literal(f"({text},)" if text.strip() else "()")
+        for left, right in ("()", "[]"):
+            if spelled.startswith(left) and spelled.endswith(right):
+                spelled = spelled[1:-1].strip()
+        return tuple(part.strip() for part in spelled.removesuffix(",").split(",")) if spelled else ()
+    value = _literal(f"({spelled.removesuffix(',')},)" if spelled else "()")
     if not isinstance(value, tuple):
         return text
-    # Written with brackets of its own: (300,150,300).
-    bracketed = len(value) == 1 and isinstance(value[0], list | tuple) and typing.get_origin(arguments[0]) is not tuple
+    bracketed = len(value) == 1 and isinstance(value[0], list | tuple)
+    if typing.get_origin(arguments[0]) is tuple:  # A single group has brackets as well, and numbers in them.
+        bracketed = bracketed and all(isinstance(item, list | tuple) for item in value[0])
     return value[0] if bracketed else value
 
 

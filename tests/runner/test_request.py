@@ -16,8 +16,8 @@ from tfgen.runner.request import Request, check, check_images, difference_to, mi
 
 
 def dataset(shape=(28, 28), classes=10, name="digits"):
-    """Returns a dataset of one black image a split."""
-    split = Split(np.zeros((1, shape[0] * shape[1]), np.uint8), np.zeros(1, np.int64))
+    """Returns a dataset of a thousand black images a split."""
+    split = Split(np.zeros((1000, shape[0] * shape[1]), np.uint8), np.arange(1000) % classes)
     return Dataset(name, split, split, split, False, shape, classes)
 
 
@@ -51,10 +51,16 @@ def unfinished(request, data=None):
         ({"recipe": "vae-burda"}, "vae-burda has no preset 'quick'; choose one of smoke, paper with --preset"),
         ({"seed": -1}, "--seed must lie between 0 and 2147483647, got -1"),
         ({"seed": 2**31}, "--seed must lie between 0 and 2147483647, got 2147483648"),
-        ({"epochs": 0}, "vae: epochs must be a whole number of at least 1, got 0"),
-        ({"settings": ("batch_size=none",)}, "vae: batch_size must be a whole number of at least 1, got 'none'"),
+        ({"epochs": 0}, "vae: epochs must be a whole number of at least 1, below 2**31, got 0"),
+        (
+            {"settings": ("batch_size=none",)},
+            "vae: batch_size must be a whole number of at least 1, below 2**31, got 'none'",
+        ),
         ({"settings": ("width=3",)}, "vae: there is no hyper-parameter 'width'; choose from epochs, "),
-        ({"epochs": 2, "settings": ("epochs=3",)}, "vae: --set names epochs twice; give it once"),
+        (
+            {"epochs": 2, "settings": ("epochs=3",)},
+            "--epochs and --set epochs=... both say how many epochs; give one of them",
+        ),
         ({"output_dir": ""}, "--output-dir is empty"),
     ],
 )

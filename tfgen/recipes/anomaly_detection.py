@@ -18,7 +18,7 @@ import dataclasses
 
 from tfgen import recipe
 from tfgen.errors import InputError
-from tfgen.recipe import Activation, AutoencoderUnits, Count, Positive, Recipe, WholeNumber
+from tfgen.recipe import Activation, AutoencoderUnits, Count, Positive, Recipe, WholeNumber, check_at_most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,29 @@ class Config(recipe.Config):
         self.check_distinct("left_out")
         if self.pictured not in self.left_out:
             raise InputError(f"pictured must be one of left_out {self.left_out}, got {self.pictured}")
+
+    def check(self, data):
+        import numpy as np
+
+        super().check(data)
+        left_out = [digit for digit in self.left_out if digit < data.classes]
+        if not left_out:
+            raise InputError(
+                f"left_out must have one of the classes of {data.name}, 0 to {data.classes - 1}; got {self.left_out}"
+            )
+        train, validation, test = (
+            np.bincount(split.labels, minlength=data.classes) for split in (data.train, data.validation, data.test)
+        )
+        for digit in left_out:
+            others = f"the number of training images of {data.name} without class {digit}"
+            check_at_most("batch_size", self.batch_size, len(data.train) - train[digit], others)
+            if not 0 < test[digit] < len(data.test):
+                raise InputError(
+                    f"left_out has class {digit}, of which {data.name} has {test[digit]} among {len(data.test)} test "
+                    "images; a ROC curve needs images of the class and others"
+                )
+        if validation.max() == len(data.validation):
+            raise InputError(f"the validation images of {data.name} are of one class; without it none are left")
 
 
 SCORES = {
@@ -173,13 +196,14 @@ def _draw(run, test, scores, areas, pictured):
     }
     run.figure("auc", figures.grouped_bars(bars, "The digit left out, told from the others", "AUC (%), chance 50"))
     rows = {}
+    columns = min(16, np.sum(labels == pictured))
     for name in MODEL_SCORES:
         order = np.argsort(scores[name][pictured])
         of_digit = order[labels[order] == pictured]
         score = SCORES[name].replace(": ", "\n")
-        rows[f"{score}, highest"] = test[order[:-17:-1]]
-        rows[f"{score}, lowest"] = test[order[:16]]
-        rows[f"{score}, lowest {pictured}s"] = test[of_digit[:16]]
+        rows[f"{score}, highest"] = test[order[::-1][:columns]]
+        rows[f"{score}, lowest"] = test[order[:columns]]
+        rows[f"{score}, lowest {pictured}s"] = test[of_digit[:columns]]
     rows = {label: run.data.pictures(images) for label, images in rows.items()}
     title = f"Most and least anomalous test images, trained without {pictured}"
     run.figure("anomalies", figures.rows_of_images(rows, title))

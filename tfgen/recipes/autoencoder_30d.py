@@ -14,7 +14,17 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Activation, AutoencoderUnits, Count, Positive, Precision, Published, Recipe, WholeNumber
+from tfgen.recipe import (
+    Activation,
+    AutoencoderUnits,
+    Count,
+    Positive,
+    Precision,
+    Published,
+    Recipe,
+    WholeNumber,
+    check_at_most,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +48,10 @@ class Config(recipe.Config):
     batch_size: Count = 128
     learning_rate: Positive = 1e-3
     precision: Precision = "float32"
+
+    def check(self, data):
+        super().check(data)
+        check_at_most("shift", self.shift, min(data.image_shape), f"the shorter side of an image of {data.name}")
 
 
 RECIPE = Recipe(

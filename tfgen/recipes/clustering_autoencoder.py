@@ -14,7 +14,8 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Activation, Count, Positive, Published, Recipe
+from tfgen.errors import InputError
+from tfgen.recipe import Activation, Count, Positive, Published, Recipe, check_at_least, check_at_most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,18 @@ class Config(recipe.Config):
     def __post_init__(self):
         super().__post_init__()
         self.check_distinct("code_dims", "neighbors")
+        if self.code_dims[0] != 2:
+            raise InputError(f"code_dims must begin with 2, the code that is drawn in the plane; got {self.code_dims}")
+
+    def check(self, data):
+        super().check(data)
+        check_at_most(
+            "neighbors", max(self.neighbors), len(data.train), f"the number of training images of {data.name}"
+        )
+        check_at_least(data, "train", 2, "the plane of two principal components")
+        check_at_least(data, "test", data.classes, f"k-means with {data.classes} clusters")
+        if data.pixels < 2:
+            raise InputError(f"images of {data.name} have one pixel; two principal components need two")
 
 
 VAN_DER_MAATEN = "van der Maaten 2009, table 1, not verified"

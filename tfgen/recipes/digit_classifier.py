@@ -11,7 +11,8 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Count, Positive, Precision, Recipe, WholeNumber
+from tfgen.errors import InputError
+from tfgen.recipe import Count, Positive, Precision, Recipe, WholeNumber, check_at_most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,16 @@ class Config(recipe.Config):
     batch_size: Count = 128
     learning_rate: Positive = 2e-3
     precision: Precision = "float32"
+
+    def check(self, data):
+        super().check(data)
+        side = min(data.image_shape)
+        check_at_most("shift", self.shift, side, f"the shorter side of an image of {data.name}")
+        if side < 2 ** len(self.filters):
+            raise InputError(
+                f"filters must have at most {side.bit_length() - 1} entries, since each halves images of "
+                f"{data.image_shape[0]}x{data.image_shape[1]}; got {self.filters}"
+            )
 
 
 RECIPE = Recipe(

@@ -17,7 +17,8 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Activation, AutoencoderUnits, Count, NonNegative, Positive, Recipe
+from tfgen.errors import InputError
+from tfgen.recipe import Activation, AutoencoderUnits, Count, NonNegative, Positive, Recipe, check_at_most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,27 @@ class Config(recipe.Config):
     mixture_pca: Count = 50
     mixture_floor: NonNegative = 0.1
     smoothing: Positive = 1.0
+
+    def check(self, data):
+        import numpy as np
+
+        super().check(data)
+        labels = data.train.labels[: self.num_train]
+        labelled = f"the number of labelled training images of {data.name}"
+        check_at_most("neighbors", self.neighbors, len(labels), labelled)
+        check_at_most("mixture_pca", self.mixture_pca, min(len(labels), data.pixels), f"{labelled}, or of its pixels")
+        # The mixtures see codes too.
+        width = self.hidden_units[len(self.hidden_units) // 2]
+        check_at_most(
+            "mixture_pca", self.mixture_pca, width, f"the width of the code in hidden_units {self.hidden_units}"
+        )
+        # A Gaussian needs two points at least.
+        of_class, least = np.bincount(labels, minlength=data.classes), max(self.mixture_components, 2)
+        if of_class.min() < least:
+            raise InputError(
+                f"num_train {self.num_train} leaves class {of_class.argmin()} of {data.name} {of_class.min()} training "
+                f"images; {self.mixture_components} mixture_components need at least {least} of each class"
+            )
 
 
 WORKED_EXAMPLE = ((1, 0), (1, 0), (2, 0), (2, 1))

@@ -19,7 +19,7 @@ import dataclasses
 
 from tfgen import recipe
 from tfgen.errors import InputError
-from tfgen.recipe import Activation, AutoencoderUnits, Count, Fraction, Positive, Published, Recipe
+from tfgen.recipe import Activation, AutoencoderUnits, Count, Fraction, Positive, Published, Recipe, check_at_most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,28 @@ class Config(recipe.Config):
             raise InputError(
                 f"updates needs one number for each of label_counts {self.label_counts}, got {self.updates}"
             )
+
+    def usable_counts(self, data):
+        """Returns those of `label_counts` for which a dataset has enough training images of each class."""
+        import numpy as np
+
+        most = data.classes * np.bincount(data.train.labels, minlength=data.classes).min()
+        return [count for count in self.label_counts if count <= most]
+
+    def check(self, data):
+        import numpy as np
+
+        super().check(data)
+        for count in self.label_counts:
+            if count % data.classes:
+                raise InputError(
+                    f"label_counts must be multiples of {data.classes}, equally many of each class; got {count}"
+                )
+        of_class = np.bincount(data.train.labels, minlength=data.classes)
+        if not of_class.all():
+            raise InputError(f"{data.name} has no training image of class {of_class.argmin()}; each class needs one")
+        least = min([*self.usable_counts(data), len(data.train)])
+        check_at_most("labelled_batch_size", self.labelled_batch_size, least, "the least number of labels")
 
 
 METHODS = {
@@ -145,7 +167,7 @@ def experiment(run):
     )
     compile_classifier(run, model)
 
-    counts = [count for count in config.label_counts if count <= data.classes * np.bincount(labels).min()]
+    counts = config.usable_counts(data)
     for count in sorted(set(config.label_counts) - set(counts)):
         print(f"leaving out {count:,} labels: {data.name} has too few training images of a digit", flush=True)
     updates = dict(zip(config.label_counts, config.updates, strict=True)) | {None: config.all_labels_updates}

@@ -13,7 +13,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Count, Fraction, GeneratorLoss, Noise, Positive, Precision, Recipe
+from tfgen.recipe import Count, Fraction, GeneratorLoss, Noise, Positive, Precision, Recipe, Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,12 @@ class Config(recipe.Config):
     discriminator_learning_rate: Positive = 1e-3
     learning_rate_decay: bool = False
     ema_momentum: Fraction = 0.9995
-    num_samples: Count = 10_000
+    num_samples: Samples = 10_000
     precision: Precision = "float32"
+
+    def check(self, data):
+        recipe.check_gan_batch(self, data)
+        recipe.check_images_beside_samples(data)
 
 
 RECIPE = Recipe(

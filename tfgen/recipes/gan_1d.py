@@ -62,6 +62,15 @@ class Config(recipe.Config):
         if self.noise_dim != 1:
             raise InputError(f"noise_dim must be 1 here, for the picture of z and G(z); got {self.noise_dim}")
 
+    def check(self, data):
+        # An epoch is a pass through the images where that has more than 100 iterations.
+        draws, least = self.batch_size * self.discriminator_steps, max(500, len(data.train) // 100)
+        if draws < least:
+            raise InputError(
+                f"batch_size times discriminator_steps must be at least {least} draws, so that an epoch has 100 "
+                f"iterations beside {data.name}; got {self.batch_size} times {self.discriminator_steps}"
+            )
+
 
 RECIPE = Recipe(
     title="A GAN on the line: both densities, D and the optimal D*, as in figure 1 of the 2014 paper",

@@ -16,7 +16,7 @@ import dataclasses
 
 from tfgen import recipe
 from tfgen.errors import InputError
-from tfgen.recipe import Count, Fraction, Noise, Positive, Precision, Published, Recipe
+from tfgen.recipe import Count, Fraction, Noise, Positive, Precision, Published, Recipe, Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Config(recipe.Config):
     batch_size: Count = 100
     learning_rate: Positive = 0.1
     learning_rate_decay: Positive = 1.000004
-    momentum: Positive = 0.5
-    final_momentum: Positive = 0.7
+    momentum: Fraction = 0.5
+    final_momentum: Fraction = 0.7
     momentum_epochs: Count = 250
     ema_momentum: Fraction = 0.9998
     precision: Precision = "mixed_bfloat16"
-    num_samples: Count = 10_000
+    num_samples: Samples = 10_000
 
     def __post_init__(self):
         super().__post_init__()
@@ -69,6 +69,12 @@ class Config(recipe.Config):
             raise InputError(f"learning_rate_decay must be greater than 1, got {self.learning_rate_decay}")
         if not (self.input_keep and self.hidden_keep):
             raise InputError("input_keep and hidden_keep must be greater than 0")
+        if not self.momentum:
+            raise InputError("momentum must be greater than 0")
+
+    def check(self, data):
+        super().check(data)
+        recipe.check_images_beside_samples(data)
 
 
 _THEIS = "Theis et al. 2015, table 1, not verified"

@@ -56,6 +56,9 @@ class Config(recipe.Config):
         super().__post_init__()
         self.check_distinct("noises", "generator_losses")
 
+    def check(self, data):
+        recipe.check_gan_batch(self, data)
+
 
 RECIPE = Recipe(
     title="The lecture's GAN with uniform or Gaussian noise, with the minimax or the non-saturating loss",

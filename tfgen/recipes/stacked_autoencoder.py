@@ -18,7 +18,17 @@ import dataclasses
 
 from tfgen import recipe
 from tfgen.errors import InputError
-from tfgen.recipe import Activation, AutoencoderUnits, Count, Fraction, Positive, Precision, Published, Recipe
+from tfgen.recipe import (
+    Activation,
+    AutoencoderUnits,
+    Count,
+    Fraction,
+    Positive,
+    Precision,
+    Published,
+    Recipe,
+    check_at_most,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +70,14 @@ class Config(recipe.Config):
             )
         if not self.pretraining_share * (len(self.hidden_units) // 2 + 1) < 1:
             raise InputError(f"pretraining_share {self.pretraining_share} of each layer leaves no epoch end to end")
+
+    def check(self, data):
+        super().check(data)
+        # PCA stands beside the code with as many components.
+        width = self.hidden_units[len(self.hidden_units) // 2]
+        bound = min(len(data.train) + len(data.validation), data.pixels)
+        meaning = f"the number of pixels of {data.name}, or of its training and validation images"
+        check_at_most("the code's width in hidden_units", width, bound, meaning)
 
 
 RECIPE = Recipe(

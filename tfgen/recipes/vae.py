@@ -12,7 +12,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Activation, Count, Positive, Recipe
+from tfgen.recipe import Activation, Count, Positive, Recipe, check_at_least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Config(recipe.Config):
     activation: Activation = "tanh"
     batch_size: Count = 100
     learning_rate: Positive = 1e-3
+
+    def check(self, data):
+        super().check(data)
+        check_at_least(data, "test", 16, "the picture of ways between eight pairs of images")
 
 
 RECIPE = Recipe(

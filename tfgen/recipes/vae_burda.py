@@ -16,7 +16,10 @@ import itertools
 
 from tfgen import recipe
 from tfgen.errors import InputError
-from tfgen.recipe import Activation, Count, Fraction, Positive, Published, Recipe
+from tfgen.recipe import Activation, Count, Fraction, Positive, Published, Recipe, check_at_least
+
+# Importance samples of an image that are evaluated together.
+NLL_CHUNK = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,14 @@ class Config(recipe.Config):
             raise InputError(f"the fractions of the stages must add up to 1, got {total:g}")
         if min(self.stage_epochs()) < 1:
             raise InputError(f"{self.epochs} epochs leave none for one of {len(self.stages)} stages; raise --epochs")
+        if self.nll_samples > NLL_CHUNK and self.nll_samples % NLL_CHUNK:
+            raise InputError(
+                f"nll_samples must be at most {NLL_CHUNK} or a multiple of {NLL_CHUNK}, got {self.nll_samples}"
+            )
+
+    def check(self, data):
+        super().check(data)
+        check_at_least(data, "test", 2, "the standard error of test_nll")
 
     def stage_epochs(self):
         """Returns the epochs of each stage, which add up to `epochs`."""
@@ -118,7 +129,12 @@ def experiment(run):
         bound = model.evaluate(test, batch_size=100, verbose=0, return_dict=True)["loss"]
         run.metric("test_negative_bound", bound, f"{unit}, bound of {k} samples", "test", len(test))
     nll = importance_sampled_nll(
-        model.encoder, model.log_likelihood, test, config.nll_samples, stateless_seed(run.seed, Draw.EVALUATION, 1)
+        model.encoder,
+        model.log_likelihood,
+        test,
+        config.nll_samples,
+        stateless_seed(run.seed, Draw.EVALUATION, 1),
+        chunk=NLL_CHUNK,
     )
     nll_unit = f"{unit}, {config.nll_samples:,} importance samples"
     standard_error = nll.std(ddof=1) / np.sqrt(len(nll))

@@ -68,6 +68,8 @@ class Request:
     def config(self):
         """Returns the recipe's configuration in this preset, with the changes."""
         epochs = () if self.epochs is None else (f"epochs={self.epochs}",)
+        if epochs and any(text.partition("=")[0] == "epochs" for text in self.settings):
+            raise InputError("--epochs and --set epochs=... both say how many epochs; give one of them")
         try:
             # At once: which epochs can be may depend on the other fields.
             return RECIPES[self.recipe].presets[self.preset].with_settings((*epochs, *self.settings))
@@ -107,9 +109,14 @@ def check(request, data):
     """Checks a request against the data and what lies in its directory, and those of the runs that it needs.
 
     Raises:
-        InputError: if the recipe does not take the images, or the request is to resume what another one has begun.
+        InputError: if the recipe does not take the images, or a value does not suit them, or the request is to resume
+            what another one has begun.
     """
     check_images(request.recipe, data)
+    try:
+        request.config().check(data)
+    except InputError as error:
+        raise InputError(f"{request.recipe}: {error}") from error
     for name in missing_runs(request, data):
         check(request.for_needed(name), data)
     directory = request.directory
