@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-import sys
 import typing
 import warnings
 from typing import Annotated, Literal
@@ -55,9 +54,10 @@ class Everything(Config):
 
 CONFIG = Everything(epochs=1)
 FIELDS = tuple(field.name for field in dataclasses.fields(Everything))
-LARGEST = sys.float_info.max
+LARGEST, SMALLEST = 3.4e38, 1.2e-38
 COUNT = "a whole number of at least 1, below 2**31"
-GROUP = f"a group ({COUNT}, a number from 0 to 1, a number greater than 0)"
+POSITIVE = "a number greater than 0 that float32 can hold"
+GROUP = f"a group ({COUNT}, a number from 0 to 1, {POSITIVE})"
 
 # Field -> what it allows in words, values at its edges, values just beyond them or of another type.
 TYPES = {
@@ -66,13 +66,17 @@ TYPES = {
     "whole_number": ("a whole number of at least 0, below 2**31", [0, 1, 2**31 - 1], [-1, 0.0, False, 2**31]),
     "samples": ("a whole number of at least 4, below 2**31", [4, 2**31 - 1], [3, 1, 4.0, 2**31]),
     "positive": (
-        "a number greater than 0",
-        [5e-324, 1, LARGEST],
-        [0, 0.0, -1e-9, math.inf, math.nan, True, "1", 10**400, 1 + 0j],
+        POSITIVE,
+        [SMALLEST, 1, LARGEST],
+        [0, 0.0, -1e-9, 1e-39, 5e-324, 1e39, math.inf, math.nan, True, "1", 10**400, 1 + 0j],
     ),
-    "non_negative": ("a number of at least 0", [0, 0.0, 2.5], [-1e-9, math.inf, math.nan, False]),
+    "non_negative": ("a number of at least 0 that float32 can hold", [0, 0.0, 2.5], [-1e-9, math.inf, math.nan, False]),
     "fraction": ("a number from 0 to 1", [0, 1, 0.5], [-0.01, 1.01, 2, math.nan, True]),
-    "number": ("a number", [-LARGEST, 0, 2], [math.inf, -math.inf, math.nan, -(10**400), True, "0"]),
+    "number": (
+        "a number that float32 can hold",
+        [-LARGEST, 0, 2],
+        [math.inf, -math.inf, math.nan, -(10**400), True, "0"],
+    ),
     "integer": ("a whole number", [-(10**9), 0], [0.0, True, "0", None]),
     "flag": ("true or false", [True, False], [0, 1, "true", None]),
     "activation": (
@@ -87,7 +91,7 @@ TYPES = {
         [(1,), (1, 2, 3)],
         [(), (1, 2), (1, 2, 3, 4)],
     ),
-    "rates": ("a list, each a number greater than 0", [(), (1e-3, 2)], [1e-3]),
+    "rates": (f"a list, each {POSITIVE}", [(), (1e-3, 2)], [1e-3]),
     "activations": (f"a list, each one of {', '.join(typing.get_args(recipe.Activation))}", [("relu",)], ["relu"]),
     "stages": (f"a list, each {GROUP}", [(), ((1, 0, 1), (2, 1, 2))], [1, "1"]),
 }
@@ -95,7 +99,7 @@ TYPES = {
 PARTS = {
     "units": (COUNT, [((3, 0), 0), ((True,), True), ((2.0,), 2.0), (("3",), "3"), (((3,),), (3,))]),
     "autoencoder_units": (COUNT, [((1, 0, 1), 0)]),
-    "rates": ("a number greater than 0", [((1, math.nan), math.nan), ((0,), 0)]),
+    "rates": (POSITIVE, [((1, math.nan), math.nan), ((0,), 0)]),
     "activations": (TYPES["activation"][0], [(("relu", "step"), "step")]),
     "stages": (GROUP, [((1, 1.0, 1e-3), 1), (((1, 1.0),), (1, 1.0)), (((1, 1, 1, 1),), (1, 1, 1, 1))]),
 }
@@ -256,11 +260,11 @@ def test_a_text_is_read_as_the_value_of_its_field(text, value):
         ("count=\0", COUNT, "\0"),
         ("count=" + 3000 * "(", COUNT, 3000 * "("),
         ("count=__import__('os')", COUNT, "__import__('os')"),
-        ("positive=fast", "a number greater than 0", "fast"),
-        ("positive=inf", "a number greater than 0", "inf"),
-        ("positive=nan", "a number greater than 0", "nan"),
-        ("positive=1e999", "a number greater than 0", math.inf),
-        ("positive=" + 400 * "9", "a number greater than 0", 10**400 - 1),
+        ("positive=fast", POSITIVE, "fast"),
+        ("positive=inf", POSITIVE, "inf"),
+        ("positive=nan", POSITIVE, "nan"),
+        ("positive=1e999", POSITIVE, math.inf),
+        ("positive=" + 400 * "9", POSITIVE, 10**400 - 1),
         ("flag=1", "true or false", "1"),
         ("flag=maybe", "true or false", "maybe"),
         ("activation='relu'", TYPES["activation"][0], "'relu'"),
@@ -293,7 +297,7 @@ def test_a_text_that_is_no_value_is_refused_in_one_line(text, described, got):
 @pytest.mark.parametrize("text", ["count=0x" + 5000 * "f", "units=1,0x" + 5000 * "f", "positive=-0x" + 5000 * "f"])
 def test_a_number_that_python_does_not_print_is_refused_too(text):
     """Python turns no whole number of more than 4,300 digits into text."""
-    field, described = text.partition("=")[0], COUNT if text[0] != "p" else "a number greater than 0"
+    field, described = text.partition("=")[0], COUNT if text[0] != "p" else POSITIVE
     refused(lambda: CONFIG.with_settings([text]), f"{field} must be {described}, got a number of thousands of digits")
 
 
@@ -312,20 +316,19 @@ def test_several_settings_change_a_field_each_and_leave_the_others():
     assert CONFIG.with_settings([]) == CONFIG
 
 
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINITE = st.floats(-LARGEST, LARGEST)
+POSITIVE_NUMBERS = st.floats(SMALLEST, LARGEST)
 VALUES = {
     "epochs": st.integers(1, 2**31 - 1),
-    "positive": FINITE.map(abs).filter(bool),
+    "positive": POSITIVE_NUMBERS,
     "fraction": st.floats(0, 1),
     "number": FINITE,
     "integer": st.integers(-(10**12), 10**12),
     "flag": st.booleans(),
     "activation": st.sampled_from(typing.get_args(recipe.Activation)),
     "units": st.lists(st.integers(1, 10**4), max_size=5).map(tuple),
-    "rates": st.lists(FINITE.map(abs).filter(bool), max_size=5).map(tuple),
-    "stages": st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1), FINITE.map(abs).filter(bool)), max_size=3).map(
-        tuple
-    ),
+    "rates": st.lists(POSITIVE_NUMBERS, max_size=5).map(tuple),
+    "stages": st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1), POSITIVE_NUMBERS), max_size=3).map(tuple),
 }
 
 
@@ -467,6 +470,17 @@ def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
         ("gan-goodfellow", "momentum=0", "momentum must be greater than 0"),
         ("gan-goodfellow", "final_momentum=1.5", "final_momentum must be a number from 0 to 1, got 1.5"),
         ("clustering-autoencoder", "code_dims=3,10", r"code_dims must begin with 2, .*plane; got \(3, 10\)"),
+        (
+            "vae",
+            "learning_rate=1e39",
+            "learning_rate must be a number greater than 0 that float32 can hold, got 1e[+]39",
+        ),
+        ("vae-gaussian", "min_variance=1e-300", "min_variance must be .* float32 can hold, got 1e-300"),
+        ("gan-1d", "data_mean=-1e39", "data_mean must be a number that float32 can hold, got -1e[+]39"),
+        ("gan-1d", "data_std=1e-9", "data_std 1e-09, half_width 5 and 200 bins make bins too narrow .* data_mean 1"),
+        ("gan-1d", "bins=2147483647", "data_std 0.5, half_width 5 and 2147483647 bins make bins too narrow"),
+        ("gan-1d", "bins=1", "bins must be at least 2, .*; got 1"),
+        ("gan-1d", "half_width=1e-9", "data_std 0.5, half_width 1e-09 and 200 bins make bins too narrow"),
         ("vae-burda", "nll_samples=75", "nll_samples must be at most 50 or a multiple of 50, got 75"),
     ],
 )

@@ -4,7 +4,6 @@ import ast
 import dataclasses
 import inspect
 import re
-import sys
 import typing
 import warnings
 from typing import Annotated, Literal
@@ -48,8 +47,10 @@ Count = Annotated[int, lambda value: 1 <= value < 2**31, "a whole number of at l
 WholeNumber = Annotated[int, lambda value: 0 <= value < 2**31, "a whole number of at least 0, below 2**31"]
 # Balls around samples reach to the third nearest neighbour.
 Samples = Annotated[int, lambda value: 4 <= value < 2**31, "a whole number of at least 4, below 2**31"]
-Positive = Annotated[float, lambda value: value > 0, "a number greater than 0"]
-NonNegative = Annotated[float, lambda value: value >= 0, "a number of at least 0"]
+# Models compute in float32, in which a larger number is infinite, and a smaller one 0.
+FLOAT32_MAX, FLOAT32_MIN = 3.4e38, 1.2e-38
+Positive = Annotated[float, lambda value: value >= FLOAT32_MIN, "a number greater than 0 that float32 can hold"]
+NonNegative = Annotated[float, lambda value: value >= 0, "a number of at least 0 that float32 can hold"]
 Fraction = Annotated[float, lambda value: 0 <= value <= 1, "a number from 0 to 1"]
 Activation = Literal["elu", "gelu", "leaky_relu", "linear", "relu", "selu", "sigmoid", "silu", "softplus", "tanh"]
 # Widths of the hidden layers of an autoencoder.
@@ -190,7 +191,7 @@ def _described(kind):
         return f"a list, each {_described(arguments[0])}"
     if origin is tuple:
         return f"a group ({', '.join(map(_described, arguments))})"
-    return {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+    return {int: "a whole number", float: "a number that float32 can hold", bool: "true or false"}[kind]
 
 
 def _checked(name, value, kind):
@@ -223,9 +224,9 @@ def _checked(name, value, kind):
 
 
 def _is_a(value, kind):
-    """Returns whether a value is of a type: a bool is no number, and a float is finite."""
+    """Returns whether a value is of a type: a bool is no number, and a float one of float32."""
     if kind is float:
-        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+        return type(value) in (int, float) and abs(value) <= FLOAT32_MAX
     return type(value) is kind
 
 

@@ -10,9 +10,11 @@ import tensorflow as tf
 from helpers import finished_run
 
 from tfgen.data.batches import scale
+from tfgen.errors import RunError
 from tfgen.models import classical
 from tfgen.recipes import RECIPES
 from tfgen.recipes import discriminative_vs_generative as recipe
+from tfgen.runner.run import run as run_recipe
 from tfgen.sampling import generate
 
 NAME = "discriminative-vs-generative"
@@ -135,3 +137,10 @@ def test_the_worked_example_is_drawn_exactly(drawing):
     left, right = (axes.tables[0] for axes in drawing.figures["worked_example"].axes)
     shown = [[[table[x, y].get_text().get_text() for y in (0, 1)] for x in (1, 2)] for table in (left, right)]
     assert shown == [[["1/2", "0"], ["1/4", "1/4"]], [["1", "0"], ["1/2", "1/2"]]]
+
+
+def test_mixtures_that_cannot_be_fitted_are_told_with_the_settings_to_change(digits, tmp_path):
+    """Some 25 images make a Gaussian in 50 dimensions: without a floor its covariance is singular."""
+    settings = ("mixture_floor=0", "hidden_units=50", "batch_size=32")
+    with pytest.raises(RunError, match=r"on pixels: set a larger mixture_floor, now 0, or fewer .*components, now 4$"):
+        run_recipe(NAME, digits, preset="smoke", settings=settings, output_dir=tmp_path)

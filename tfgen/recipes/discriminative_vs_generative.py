@@ -17,7 +17,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.errors import InputError
+from tfgen.errors import InputError, RunError
 from tfgen.recipe import Activation, AutoencoderUnits, Count, NonNegative, Positive, Recipe, check_at_most
 
 
@@ -143,7 +143,13 @@ def experiment(run):
                 errors[name][on] = np.mean(classifier.fit(train, labels).predict(test) != test_labels)
                 if (name, on) == ("naive_bayes", "pixels"):
                     samples[name] = classical.sample_naive_bayes(classifier, np.random.default_rng([run.seed, 0]))
-            classify, mixture_samples = classical.gaussian_mixtures(config, train, labels, run.seed)
+            try:
+                classify, mixture_samples = classical.gaussian_mixtures(config, train, labels, run.seed)
+            except ValueError as error:  # scikit-learn's, of covariances that are not positive definite.
+                raise RunError(
+                    f"the mixtures cannot be fitted on {on}: set a larger mixture_floor, now {config.mixture_floor:g}, "
+                    f"or fewer mixture_components, now {config.mixture_components}"
+                ) from error
             errors["gaussian_mixture"][on] = np.mean(classify(test) != test_labels)
             if on == "pixels":
                 samples["gaussian_mixture"] = np.clip(mixture_samples, 0, 1)

@@ -61,6 +61,14 @@ class Config(recipe.Config):
         super().__post_init__()
         if self.noise_dim != 1:
             raise InputError(f"noise_dim must be 1 here, for the picture of z and G(z); got {self.noise_dim}")
+        if self.bins < 2:
+            raise InputError(f"bins must be at least 2, for the curves of the densities; got {self.bins}")
+        reach = self.half_width * self.data_std
+        if 2 * reach / self.bins < 2**-22 * (abs(self.data_mean) + reach):
+            raise InputError(
+                f"data_std {self.data_std:g}, half_width {self.half_width:g} and {self.bins} bins make bins too narrow "
+                f"for float32 at data_mean {self.data_mean:g}; take wider or fewer ones"
+            )
 
     def check(self, data):
         # An epoch is a pass through the images where that has more than 100 iterations.
