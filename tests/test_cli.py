@@ -197,6 +197,11 @@ BAD_REQUESTS = {
     "run vae --output-dir file/runs": ["'file/runs'", "file is a file", "name another"],
     "run vae --output-dir unfinished": ["unfinished/vae", "--resume"],
     "run vae --dataset cifar10": ["'cifar10'", "auto", "mnist", "fashion_mnist", "kmnist", "digits"],
+    "run vae anomaly-detection --preset smoke --dataset digits --set batch_size=1200": [
+        "anomaly-detection: batch_size must be at most",
+        "without class 4",
+        "1200",
+    ],
     "run vae --data-dir file": ["'file'", "not a directory"],
     "run vae --data-dir missing": ["'missing'", "not a directory"],
     "run vae --dataset mnist --data-dir corrupt": ["mnist", "corrupt", "cannot be read"],

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import http.server
 import itertools
+import pathlib
 import shutil
 import socket
 import threading
@@ -195,6 +196,15 @@ def test_preparing_twice_is_refused_and_leaves_the_first_as_it_is(prepared):
     with pytest.raises(InputError, match=r"mnist.3\.0\.1 exists already; remove it"):
         tfds.prepare("mnist", other, prepared)
     assert contents(prepared) == before
+
+
+@pytest.mark.parametrize("place", ["file/in it", "n" * 300])
+def test_a_directory_that_cannot_be_made_is_told_with_the_remedy(tmp_path, place):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RunError, match=r"mnist cannot be prepared in .*; name another --data-dir") as caught:
+        tfds.prepare("mnist", small_splits(), tmp_path / place)
+    assert "\n" not in str(caught.value)
+    assert contents(tmp_path) == {pathlib.Path("file"): b""}
 
 
 def test_status_tells_what_is_prepared_and_where(prepared):

@@ -1,6 +1,7 @@
 """MNIST and similar sets from TensorFlow Datasets (TFDS): reads, downloads and imports them."""
 
 import hashlib
+import os
 import pathlib
 import re
 import threading
@@ -172,25 +173,32 @@ def prepare(name, splits, data_dir=None):
 
     Raises:
         InputError: if the set's directory exists already; nothing is written.
+        RunError: if the directory cannot be written to.
     """
     # TFDS costs a second to import.
     import tensorflow_datasets as tfds
 
     builder = _builder(name, data_dir)
-    if pathlib.Path(builder.data_dir).exists():
+    if os.path.exists(builder.data_dir):
         raise InputError(f"{builder.data_dir} exists already; remove it to import {name} anew")
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name=name,
-        version=str(builder.version),
-        features=builder.info.features,
-        # Stored in order of index, as TFDS's own builder does, so that training and validation are split alike.
-        split_datasets={
-            split: tf.data.Dataset.from_tensor_slices({"image": images[..., None], "label": labels})
-            for split, (images, labels) in splits.items()
-        },
-        data_dir=_root(builder),
-        description=builder.info.description,
-        homepage=builder.info.homepage,
-        citation=builder.info.citation,
-    )
+    try:
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version=str(builder.version),
+            features=builder.info.features,
+            # Stored in order of index, as TFDS's own builder does, so that training and validation are split alike.
+            split_datasets={
+                split: tf.data.Dataset.from_tensor_slices({"image": images[..., None], "label": labels})
+                for split, (images, labels) in splits.items()
+            },
+            data_dir=_root(builder),
+            description=builder.info.description,
+            homepage=builder.info.homepage,
+            citation=builder.info.citation,
+        )
+    except (OSError, tf.errors.OpError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise RunError(
+            f"{name} cannot be prepared in {builder.data_dir} ({lines[0][:160]}); name another --data-dir"
+        ) from error
     return str(builder.data_dir), len(splits["train"][1]), len(splits["test"][1])
