@@ -39,7 +39,7 @@ RESULTS = {
     "seed": 5,
     "seconds": 60.4,
     "config": CONFIG,
-    "environment": {"cpus": 2, "tensorflow": "2.21.0"},
+    "environment": {"cpus": 2, "tfgen": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1"},
     "metrics": {
         name: {"value": value, "unit": "nats", "split": "test", "n": 10_000}
         for name, value in (

@@ -122,11 +122,46 @@ def test_what_cannot_be_a_directory_is_named_with_its_option(tmp_path, monkeypat
         files.check_writable(tmp_path / "new", "--to")
 
 
-@pytest.mark.parametrize("content", [b'{"recipe": "va', b"", b"\xff\xfe"])
+# From what a file holds to what is said of it.
+DAMAGED = {
+    b'{"recipe": "va': "Unterminated string",
+    b"": "Expecting value",
+    b"\xff\xfe": "codec",
+    b'\xef\xbb\xbf{"a": 1}': "BOM",
+    b'{"a": 1} {"b": 2}': "Extra data",
+    b'[{"a": 1}]': r"no object: \[{'a': 1}\]",
+    b"null": "no object: None",
+    b'{"a": {"b": NaN}}': "NaN is no finite number",
+    b'{"a": -Infinity}': "-Infinity is no finite number",
+    b'{"a": 1e400}': "1e400 is no finite number",
+    b'{"a": ' + 5000 * b"9" + b"}": "5000 digits",
+    b'{"a": 1, "b": {"c": 1, "c": 2}}': "the key 'c' comes twice",
+    b'{"a": "two\\nlines"}': r"the text 'two\\nlines' cannot be printed",
+    b'{"\\u001b[31mred": 1}': r"the text '\\x1b\[31mred' cannot be printed",
+    b'{"a": ["\\u202e"]}': "cannot be printed",
+    b'{"a": "\\ud800"}': r"the text '\\ud800' cannot be printed",
+    b'{"a": ' + 20 * b"[" + 20 * b"]" + b"}": "more than 20 levels",
+    b'{"a": ' + 100_000 * b"[": "recursion|Expecting value",
+    b'{"a": "' + 5_000_000 * b"x" + b'"}': "more than 4 MiB",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=lambda content: content[:25].decode(errors="replace"))
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content):
-    (tmp_path / "results.json").write_bytes(content)
-    with pytest.raises(InputError, match=rf"results.json is damaged \(.+\); restore it, or delete {tmp_path}$"):
-        files.read_json(tmp_path / "results.json")
+    path = tmp_path / "results.json"
+    path.write_bytes(content)
+    said = rf"results.json is damaged \(.*({DAMAGED[content]}).*\); restore it, or delete {tmp_path}$"
+    with pytest.raises(InputError, match=said) as refused:
+        files.read_json(path)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 400
+
+
+def test_what_is_no_file_is_not_read_as_json(tmp_path):
+    (tmp_path / "results.json").mkdir()
+    os.mkfifo(tmp_path / "request.json")
+    for name in ("results.json", "request.json"):
+        with pytest.raises(InputError, match=f"{name} is no file; move it away, or delete {tmp_path}$"):
+            files.read_json(tmp_path / name)
 
 
 def test_a_whole_file_is_read_and_a_missing_one_is_not_called_damaged(tmp_path):

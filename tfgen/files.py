@@ -2,11 +2,17 @@
 
 import contextlib
 import json
+import math
 import os
 import pathlib
+import reprlib
 import uuid
 
 from tfgen.errors import InputError
+
+# Far more than what the package writes as JSON has.
+LARGEST_JSON = 4 * 2**20
+DEEPEST_JSON = 20
 
 
 def write_atomically(path, content):
@@ -88,8 +94,54 @@ def check_writable(directory, option):
 
 
 def read_json(path):
-    """Returns the contents of a JSON file; raises `InputError` if it is damaged."""
+    """Returns the object in a JSON file as a dict, in which every text can be printed as it is.
+
+    Raises:
+        InputError: if it is no file of at most 4 MiB, in UTF-8, with one object in it of at most 20 levels; or if in it
+            a key comes twice, a number is not finite, or a text has line breaks, control characters or the like.
+        FileNotFoundError: if there is none.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file; move it away, or delete {path.parent}")
     try:
-        return json.loads(pathlib.Path(path).read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); restore it, or delete {pathlib.Path(path).parent}") from error
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_JSON + 1)
+        if len(content) > LARGEST_JSON:
+            raise ValueError("more than 4 MiB")
+        contents = json.loads(
+            content.decode(), parse_float=_finite, parse_constant=_finite, object_pairs_hook=_without_repetition
+        )
+        if not isinstance(contents, dict):
+            raise ValueError(f"no object: {reprlib.repr(contents)[:100]}")
+        _check_texts(contents, DEEPEST_JSON)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}); restore it, or delete {path.parent}") from error
+    return contents
+
+
+def _finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:100]} is no finite number")
+    return number
+
+
+def _without_repetition(pairs):
+    contents = dict(pairs)
+    if len(contents) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {reprlib.repr(twice)} comes twice")
+    return contents
+
+
+def _check_texts(value, levels):
+    """Raises `ValueError` for a text that cannot be printed, or for more than so many levels of lists and objects."""
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(f"the text {reprlib.repr(value)} cannot be printed")
+    if isinstance(value, list | dict):
+        if not levels:
+            raise ValueError(f"more than {DEEPEST_JSON} levels")
+        for item in value if isinstance(value, list) else (*value, *value.values()):
+            _check_texts(item, levels - 1)

@@ -21,7 +21,7 @@ RESULT = {
     "preset": "smoke",
     "seed": 5,
     "seconds": 1000.4,
-    "environment": {"cpus": 2, "tensorflow": "2.21.0"},
+    "environment": {"cpus": 2, "tfgen": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1"},
     "config": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1},
     "metrics": {"test_squared_error": {**METRIC, "standard_error": 0.25}, "other": METRIC},
 }

@@ -18,7 +18,7 @@ RESULT = {
     "preset": "smoke",
     "seed": 5,
     "seconds": 60.4,
-    "environment": {"cpus": 2},
+    "environment": {"cpus": 2, "tfgen": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1"},
     "config": {},
     "metrics": {"test_squared_error": METRIC, "other": METRIC},
     "figures": ["figures/training.png", "figures/film.gif"],

@@ -3,26 +3,59 @@
 import dataclasses
 import json
 import pathlib
+import re
 
+from tfgen import schema
 from tfgen.errors import InputError
 from tfgen.files import read_json, write_atomically
-from tfgen.recipe import PRESETS
 from tfgen.recipes import RECIPES
 from tfgen.runner.environment import environment
 
-# What a results file must have to be shown.
-SHOWN = (
-    "recipe",
-    "lecture_items",
-    "dataset",
-    "comparable",
-    "preset",
-    "seed",
-    "metrics",
-    "seconds",
-    "environment",
-    "config",
-)
+RELATIVE = r"(\w[\w.-]*/)*\w[\w.-]*"
+
+
+def _is_setting(value):
+    """Returns whether a value is one that a hyper-parameter may have, in this version or another."""
+    if isinstance(value, list):
+        return all(map(_is_setting, value))
+    scalar = value is None or type(value) is bool or schema.NUMBER.allows(value)
+    return scalar or (type(value) is str and re.fullmatch(r"[\w .,+-]{1,100}", value, re.ASCII) is not None)
+
+
+# What the values of a results file must be; those of the metrics and of the environment follow.
+RESULTS = {
+    "recipe": schema.TEXT,
+    "lecture_items": schema.list_of("[A-Z][0-9]{1,2}", "a list of the lecture's items, such as 'B3'"),
+    "dataset": schema.TEXT,
+    "data_sha256": schema.matching("[0-9a-f]{64}", "64 hexadecimal digits").optional(),
+    "comparable": schema.FLAG,
+    "preset": schema.TEXT,
+    "seed": schema.count(0, 2**31 - 1),
+    "deterministic": schema.FLAG.optional(),
+    "metrics": schema.names_of(lambda value: type(value) is dict, "an object of metrics by lower-case names"),
+    "figures": schema.list_of(RELATIVE, "a list of files in the run's directory").optional(),
+    "saved_model": schema.or_null(schema.matching(RELATIVE, "a directory in the run's directory")).optional(),
+    "seconds": schema.number(0, 1e9),
+    "environment": schema.OBJECT,
+    # Of another version perhaps, with other fields.
+    "config": schema.names_of(_is_setting, "an object of hyper-parameters: numbers, words, true, false, lists of them"),
+}
+METRIC = {
+    "value": schema.or_null(schema.NUMBER),
+    "unit": schema.TEXT,
+    "split": schema.TEXT,
+    "n": schema.count(0, 2**63 - 1),
+    "std": schema.number(0, 1e150).optional(),
+    "standard_error": schema.number(0, 1e150).optional(),
+    "sigma": schema.number(0, 1e6).optional(),
+    "at_edge": schema.FLAG.optional(),
+    "classifier": schema.TEXT.optional(),
+    "classifier_test_error": schema.number(0, 1).optional(),
+}
+ENVIRONMENT = {
+    **dict.fromkeys(("tfgen", "tensorflow", "keras"), schema.matching(r"[\w.+-]+", "a version, such as '2.21.0'")),
+    "cpus": schema.count(1, 10**6),
+}
 
 
 def write_results(run, name, seconds):
@@ -53,21 +86,34 @@ def write_results(run, name, seconds):
 
 
 def read_results(path):
-    """Returns the results in a file; raises `InputError` if one that is shown is missing, or of an unknown recipe."""
+    """Returns the contents of a `results.json` as a dict: every value that is shown anywhere is what it must be.
+
+    Texts such as a unit can be printed, but hold what they will: in Markdown they are escaped.
+
+    Raises:
+        InputError: if the file cannot be read as JSON, a value is missing or may not be, or it is of a recipe or preset
+            that this version does not have.
+        FileNotFoundError: if there is none.
+    """
+    path = pathlib.Path(path)
     results = read_json(path)
-    missing = [key for key in SHOWN if key not in results]
-    if missing:
-        raise InputError(f"{path} lacks {missing[0]!r}; restore it, or delete {path.parent}")
-    if results["recipe"] not in RECIPES or results["preset"] not in PRESETS:
-        what = f"{results['recipe']!r} in preset {results['preset']!r}"
+    schema.check(path, results, RESULTS)
+    recipe, preset = results["recipe"], results["preset"]
+    if recipe not in RECIPES or preset not in RECIPES[recipe].presets:
+        what = f"{recipe!r} in preset {preset!r}"
         raise InputError(f"{path} is of {what}, which this version does not have; delete {path.parent}")
+    schema.check(path, results["environment"], ENVIRONMENT, "environment.")
     for name, metric in results["metrics"].items():
-        if not {"value", "unit", "split", "n"} <= set(metric):
-            raise InputError(f"{path} has {name} without value, unit, split or n; restore it, or delete {path.parent}")
+        schema.check(path, metric, METRIC, f"metrics.{name}.")
     return results
 
 
-def load_results(directory):
-    """Returns the `results.json` of every finished run below `directory`, in the order of the recipes."""
-    found = (pathlib.Path(directory) / name / "results.json" for name in RECIPES)
+def load_results(directory, but=()):
+    """Returns the `results.json` of every finished run below `directory`, in the order of the recipes.
+
+    Args:
+        directory: of runs, each in a directory named like its recipe.
+        but: names of recipes whose runs are left out.
+    """
+    found = (pathlib.Path(directory) / name / "results.json" for name in RECIPES if name not in but)
     return [read_results(path) for path in found if path.exists()]
