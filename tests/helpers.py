@@ -1,13 +1,17 @@
 """What test files import from each other: a stub recipe, a run of every recipe, directories of finished runs."""
 
 import dataclasses
+import html
 import json
+import re
 import shutil
 
 import keras
+import markdown_it
 import numpy as np
+from hypothesis import strategies as st
 
-from tfgen import recipe, recipes
+from tfgen import recipe, recipes, schema
 
 
 class Killed(BaseException):
@@ -117,3 +121,35 @@ def finished_run(directory, saved_model, name="gan", **changed):
 def contents(directory):
     """Returns everything below a directory: relative path -> bytes, or False for a directory."""
     return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+
+
+# Texts that a results file may hold, most of them with what Markdown or HTML would take for markup.
+MARKUP = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</td></tr></table>",
+    "<!-- end of results -->",
+    "![picture](a.png)",
+    "[link](javascript:alert(1))",
+    "<mailto:a>",
+    "a | b | c",
+    "\\| a \\",
+    "`code` ``|``",
+    "**bold** _emphasis_ ~~gone~~ $x^2$",
+    "# Title",
+    "- item",
+    "1. item",
+    "1)",
+    "&lt;b&gt; &#60;",
+    "\\<b>",
+    "--- | ---",
+)
+CHARACTERS = st.text(st.sampled_from("\\`*_{}[]()#+-.!|<>&;~$:=/\"' ab1é"), min_size=1, max_size=30)
+FREE_TEXTS = st.sampled_from(MARKUP) | st.builds(str.strip, CHARACTERS | st.text(min_size=1)).filter(schema.TEXT.allows)
+
+
+def rendered(markdown):
+    """Returns the tags and the texts of Markdown as HTML, each a list; HTML in it would be taken over as it is."""
+    written = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
+    tags = re.findall("<[^>]*>", written)
+    return tags, [html.unescape(text) for text in re.split("<[^>]*>", written) if text.strip()]

@@ -4,7 +4,8 @@ import json
 import shutil
 
 import pytest
-from helpers import StubModule
+from helpers import FREE_TEXTS, StubModule, rendered
+from hypothesis import given, settings
 
 from tfgen.report import tables
 from tfgen.report.summary import write_report
@@ -57,6 +58,34 @@ def test_the_report_has_the_table_and_the_figures_of_every_finished_run(runs):
     # Paths are relative to the report.
     assert "![training](stub/figures/training.png)\n![film](stub/figures/film.gif)\n" in sections[1]
     assert "![" not in sections[0]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A directory of runs that are written again and again."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=FREE_TEXTS)
+def test_no_text_of_a_results_file_becomes_markup_in_the_report(directory, text):
+    def report(text):
+        metrics = {"test_negative_elbo": {**METRIC, "unit": text, "split": text}, "other": METRIC}
+        result = {**RESULT, "recipe": "vae", "dataset": text, "metrics": metrics}
+        (directory / "vae").mkdir(exist_ok=True)
+        (directory / "vae" / "results.json").write_text(json.dumps(result))
+        return write_report(directory).read_text()
+
+    tags, texts = rendered(report(text))
+    plain_tags, plain_texts = rendered(report("plain"))
+    assert tags == plain_tags and sum(tag.startswith("<img") for tag in tags) == len(RESULT["figures"])
+    assert texts == [shown.replace("plain", text) for shown in plain_texts]
+
+
+def test_a_report_of_results_without_figures_is_written(runs):
+    path = runs / "vae" / "results.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "figures"}))
+    assert "## vae" in write_report(runs).read_text()
 
 
 def test_the_report_is_written_anew(runs):

@@ -5,7 +5,8 @@ import json
 import shlex
 
 import pytest
-from helpers import StubModule
+from helpers import FREE_TEXTS, StubModule, rendered
+from hypothesis import given, settings
 
 from tfgen import cli
 from tfgen.errors import InputError
@@ -24,7 +25,7 @@ RESULT = {
     "seed": 5,
     "deterministic": False,
     "seconds": 60.4,
-    "environment": {"cpus": 2, "tensorflow": "2.21.0"},
+    "environment": {"cpus": 2, "tfgen": "0.1.0", "tensorflow": "2.21.0", "keras": "3.15.1"},
     "config": {"epochs": 1, "batch_size": 50, "learning_rate": 0.1},
     "metrics": {"test_squared_error": METRIC, "other": METRIC},
 }
@@ -35,12 +36,14 @@ def of_seed(seed, value, **changed):
     return {**RESULT, "seed": seed, "metrics": {"test_squared_error": {**METRIC, "value": value, **changed}}}
 
 
-@pytest.fixture(autouse=True)
-def published(stub, monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def published():
     recipe = dataclasses.replace(
         StubModule.RECIPE, published={"test_squared_error": Published(13.87, "Someone 1999, figure 2B")}
     )
-    monkeypatch.setitem(RECIPES, "stub", recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "stub", recipe)
+        yield
 
 
 def test_the_table_prints_published_beside_ours():
@@ -97,7 +100,45 @@ def test_the_plain_table_has_aligned_columns():
 
 
 def test_a_cell_of_a_markdown_table_may_hold_a_bar():
-    assert tables.markdown_table(("a", "b"), [("log p(x|z)", "1")]) == "| a | b |\n| --- | --- |\n| log p(x\\|z) | 1 |"
+    written = tables.markdown_table(("a", "b"), [(tables.escaped("log p(x|z)"), "1")])
+    assert written == "| a | b |\n| --- | --- |\n| log p(x\\|z) | 1 |"
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=FREE_TEXTS)
+def test_escaped_text_is_shown_as_it_is_wherever_it_stands(text):
+    escaped = tables.escaped(text)
+    assert "<" not in escaped
+    assert rendered(escaped) == (["<p>", "</p>"], [text])
+    assert rendered(f"It is {escaped}, says the file.") == (["<p>", "</p>"], [f"It is {text}, says the file."])
+    assert rendered(f"- {escaped} alone") == (["<ul>", "<li>", "</li>", "</ul>"], [f"{text} alone"])
+    _, texts = rendered(tables.markdown_table(("a", "b"), [(escaped, "1"), ("2", escaped)]))
+    assert texts == ["a", "b", text, "1", "2", text]
+
+
+def told(text):
+    """Returns a result in which every text of which nobody knows what it holds is this one."""
+    metric = {**METRIC, "unit": text, "split": text, "classifier": text, "classifier_test_error": 0.01}
+    return {**RESULT, "dataset": text, "metrics": {"test_squared_error": metric, "other": metric}}
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=FREE_TEXTS)
+def test_no_text_of_a_results_file_becomes_markup_in_the_table_of_a_readme(text):
+    tags, texts = rendered(tables.readme_table([told(text)]))
+    plain_tags, plain_texts = rendered(tables.readme_table([told("plain")]))
+    assert tags == plain_tags
+    assert texts == [shown.replace("plain", text) for shown in plain_texts]
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=FREE_TEXTS)
+def test_no_text_of_a_results_file_moves_the_lines_of_the_printed_table(text):
+    result = told(text)
+    printed = tables.table([result]).split("\n")
+    assert len(printed) == 4 and all(line.isprintable() for line in printed)
+    # It is one argument of the command, as it came.
+    assert shlex.split(tables.command(result))[5:7] == ["--dataset", text]
 
 
 # The documents' table.

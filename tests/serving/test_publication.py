@@ -6,6 +6,7 @@ import importlib
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from helpers import finished_run
+from helpers import FREE_TEXTS, MARKUP, finished_run, rendered
+from hypothesis import given, settings
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfgen.errors import InputError
@@ -23,6 +25,7 @@ from tfgen.export import describe, export, meta_graph, signatures, violations
 from tfgen.files import lock_of, locked
 from tfgen.recipe import Published
 from tfgen.recipes import RECIPES
+from tfgen.runner.results import read_results
 from tfgen.serving import card, config, publication, publish, warmup
 
 STORE = pathlib.Path(__file__).parents[2] / "saved_models"
@@ -267,11 +270,83 @@ def test_the_card_says_that_the_averaged_weights_are_the_exported_ones(published
     assert "The model is that of `__averaged_weights`" in text
 
 
+@settings(max_examples=30, deadline=None)
+@given(text=FREE_TEXTS)
+def test_no_text_of_a_results_file_becomes_markup_in_a_card(published, text):
+    def shown(text):
+        metric = {
+            "value": 0.25,
+            "unit": text,
+            "split": text,
+            "n": 10_000,
+            "classifier": text,
+            "classifier_test_error": 0.01,
+        }
+        return rendered(card_of(published, title=text, dataset=text, metrics={"some_metric": metric}))
+
+    tags, texts = shown(text)
+    plain_tags, plain_texts = shown("plain")
+    assert tags == plain_tags
+    # In the command it may stand in the shell's quotes.
+    for found, plain in zip(texts, plain_texts, strict=True):
+        assert found == (plain.replace("plain", shlex.quote(text) if plain.startswith("$ ") else text))
+
+
+def test_no_text_of_a_model_s_description_becomes_markup_in_its_card(published):
+    assets = published / "gan" / "1" / "assets.extra"
+    signatures = json.loads((assets / "tfgen.json").read_text())["signatures"]
+
+    def shown(text):
+        signatures["generate"]["outputs"]["z"]["meaning"] = text
+        return rendered(card_of(published, signatures=signatures))
+
+    plain_tags, plain_texts = shown("plain")
+    for text in MARKUP:
+        assert shown(text) == (plain_tags, [told.replace("plain", text) for told in plain_texts])
+
+
+# From a place in a model's description to values that it must not have.
+WRONG_DESCRIPTIONS = {
+    "title": [None, 1, "", "two\nlines", "\x1b[31mred", "see http://a"],
+    "signatures": [None, [], {"<b>": {}}, {"generate": 1}, "\u202e"],
+    "signatures.generate": [{}, {"inputs": {}}],
+    "signatures.generate.inputs": [None, {"a b": {}}, {"seed": []}],
+    "signatures.generate.inputs.seed": [{}],
+    "signatures.generate.inputs.seed.dtype": [None, 1, "float32 | float64", "<b>"],
+    "signatures.generate.inputs.seed.shape": [None, 3, ["<b>"], [-1], [True]],
+    "signatures.generate.inputs.seed.minimum": ["0", True, 1e151],
+    "signatures.generate.inputs.seed.maximum": ["0", [], -(10**400)],
+    "signatures.generate.inputs.seed.meaning": [None, 1, "a\nb"],
+    "image_shape": [28, [28], [28, "<b>"], [28, 0], [28.0, 28.0], None],
+}
+
+
+def with_value(contents, place, value):
+    """Returns a dict with another value at a place such as "signatures.generate"."""
+    first, _, rest = place.partition(".")
+    return {**contents, first: with_value(contents[first], rest, value) if rest else value}
+
+
+@pytest.mark.parametrize("place", WRONG_DESCRIPTIONS)
+def test_a_description_with_a_value_that_may_not_be_is_refused_in_one_line(published, tmp_path, place):
+    description = json.loads((published / "gan" / "1" / "assets.extra" / "tfgen.json").read_text())
+    path = tmp_path / "tfgen.json"
+    path.write_text(json.dumps(description))
+    assert card.read_description(path) == description
+    for value in WRONG_DESCRIPTIONS[place]:
+        path.write_text(json.dumps(with_value(description, place, value)))
+        with pytest.raises(InputError) as refused:
+            card.read_description(path)
+        message = str(refused.value)
+        assert message.startswith(str(path)) and message.isprintable() and len(message) < 500
+        assert place in message or "cannot be printed" in message
+
+
 @pytest.mark.parametrize("model", sorted(path.parent for path in STORE.glob("*/results.json")), ids=lambda m: m.name)
 def test_each_published_card_is_what_its_version_says(model):
     version = config.versions(model)[-1]
     assets = model / str(version) / "assets.extra"
-    description, results = (json.loads((assets / name).read_text()) for name in ("tfgen.json", "results.json"))
+    description, results = card.read_description(assets / "tfgen.json"), read_results(assets / "results.json")
     assert (model / "README.md").read_text() == card.model_card(description, results, version)
     assert json.loads((model / "results.json").read_text()) == results
 

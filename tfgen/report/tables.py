@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shlex
 import statistics
 
@@ -15,9 +16,9 @@ from tfgen.recipes import RECIPES
 def _number(value):
     if value is None:
         return "not finite"
-    if abs(value) >= 1 and float(value).is_integer():  # a count
+    if 1 <= abs(value) < 1e15 and float(value).is_integer():  # a count
         return f"{value:,.0f}"
-    return f"{value:.4g}" if abs(value) < 100 else f"{value:.2f}"
+    return f"{value:.2f}" if 100 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def value_text(metric):
@@ -35,8 +36,8 @@ def value_text(metric):
 
 def _unit(metric):
     """Returns a metric's unit, with the test error of the classifier if one was used."""
-    classifier = f", classifier of test error {metric['classifier_test_error']:.4g}" if "classifier" in metric else ""
-    return metric["unit"] + classifier
+    error = metric.get("classifier_test_error")
+    return metric["unit"] + (f", classifier of test error {error:.4g}" if error is not None else "")
 
 
 def _published(result, name, source=True):
@@ -77,12 +78,14 @@ def table(results):
 
 
 def metric_rows(result):
-    """Returns `(metric, unit, split and n, published, ours)` for every metric of a run."""
+    """Returns `(metric, unit, split and n, published, ours)` in Markdown for every metric of a run."""
     return [(f"`{name}`", *_cells(result, name, metric)) for name, metric in result["metrics"].items()]
 
 
 def _cells(result, name, metric):
-    return _unit(metric), f"{metric['split']}, {metric['n']:,}", _published(result, name), value_text(metric)
+    """Returns the unit, the split and n, the published value and ours, in Markdown."""
+    texts = (_unit(metric), f"{metric['split']}, {metric['n']:,}", _published(result, name))
+    return *map(escaped, texts), value_text(metric)
 
 
 README_HEADER = ("lecture", "tfgen run ...", "seeds", "seconds", "metric", "unit", "split, n", "published", "ours")
@@ -97,7 +100,7 @@ def readme_table(results):
     lines = []
     for runs in _groups(results):
         result = runs[0]
-        options = command(result, seed=False).split(" ", 2)[2].replace(f" --dataset {result['dataset']}", "")
+        options = command(result, seed=False, dataset=False).removeprefix("tfgen run ")
         seeds = ", ".join(str(run["seed"]) for run in runs)
         seconds = statistics.mean(run["seconds"] for run in runs)
         for name in RECIPES[result["recipe"]].headline:
@@ -110,15 +113,16 @@ def readme_table(results):
     cpus = " or ".join(str(cpus) for cpus in sorted({result["environment"]["cpus"] for result in results}))
     versions = ", ".join(sorted({f"TensorFlow {result['environment']['tensorflow']}" for result in results}))
     made = (
-        f"Dataset {datasets}; machine of {cpus} CPU cores, {versions}. "
+        f"Dataset {escaped(datasets)}; machine of {cpus} CPU cores, {versions}. "
         "Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
     )
     return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
 
 
-def command(results, seed=True):
-    """Returns the command that made a run, from its results, with its seed or without."""
-    words = ["tfgen", "run", results["recipe"], "--preset", results["preset"], "--dataset", results["dataset"]]
+def command(results, seed=True, dataset=True):
+    """Returns the command that made a run, from its results, with its seed and dataset or without."""
+    words = ["tfgen", "run", results["recipe"], "--preset", results["preset"]]
+    words += ["--dataset", results["dataset"]] if dataset else []
     words += ["--seed", str(results["seed"])] if seed else []
     preset = dataclasses.asdict(RECIPES[results["recipe"]].presets[results["preset"]])
     for name, value in results["config"].items():
@@ -171,13 +175,27 @@ def _over_seeds(metrics):
     return {**common, "value": statistics.mean(values), "std": statistics.stdev(values)}
 
 
+# In a line of text, what Markdown would take for markup. An underscore within a word is none.
+MARKUP = re.compile(r"[\\`*~$\[\]|]|(?<!\w)_+|_+(?!\w)|^[#+-]+(?=\s|$)")
+
+
 def markdown_table(header, rows):
-    """Returns a Markdown table."""
-    return "\n".join(["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *map(_markdown_row, rows)])
+    """Returns a Markdown table of cells in Markdown: text of which nobody knows what it holds is `escaped` before."""
+    return "\n".join([_markdown_row(header), "|" + " --- |" * len(header), *map(_markdown_row, rows)])
 
 
 def _markdown_row(cells):
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return f"| {' | '.join(cells)} |"
+
+
+def escaped(text):
+    """Returns one line of text as Markdown that shows it as it is, in a sentence, in an item of a list or in a cell.
+
+    Nothing of it begins a link, an image, HTML, code, emphasis, mathematics, an entity, a heading, a list or a cell.
+    """
+    text = MARKUP.sub(lambda found: "".join(f"\\{character}" for character in found[0]), text)
+    text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
+    return re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def write_readme_table(results, path):
