@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from helpers import StubModule, contents
 
+from tfgen import cli
 from tfgen.cli import main
 from tfgen.recipe import LECTURE
 from tfgen.recipes import MODULES, RECIPES
@@ -215,6 +216,7 @@ BAD_REQUESTS = {
     "table other_recipe": ["other_recipe/vae/results.json", "'gan-2d'", "delete"],
     "table other_preset": ["other_preset/vae/results.json", "'huge'", "delete"],
     "table no_unit": ["no_unit/vae/results.json", "test_negative_elbo", "unit", "restore"],
+    "run gan --output-dir incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
     "table results --write latin": ["latin", "UTF-8", "README"],
     "run gan --preset smoke --dataset digits --output-dir judge_gone": ["judge_gone/digit-classifier", "gone", "anew"],
     "table results results": ["vae in preset quick", "seed twice"],
@@ -526,6 +528,27 @@ def test_every_request_is_checked_before_the_first_is_trained(stub, place, capfd
     assert call(line.split()) == 2
     assert_one_line(capfd.readouterr().err, ["judge_gone/digit-classifier", "gone"])
     assert contents(place) == before
+
+
+@pytest.mark.parametrize("options", ["", "--resume"])
+def test_damaged_results_of_a_neighbour_are_told_before_the_training(stub, place, capfd, monkeypatch, options):
+    """The report at the end shows the neighbours too. What the run will replace is not in its way."""
+
+    def loaded(args):
+        raise RuntimeError("TensorFlow is loaded")
+
+    monkeypatch.setattr(cli, "_load_tensorflow", loaded)
+    (place / "incomplete" / stub).mkdir()
+    (place / "incomplete" / stub / "results.json").write_text('{"recipe": "stub", ')
+    before = contents(place)
+    line = f"run {stub} --preset smoke --dataset digits --output-dir incomplete {options}"
+    assert call(line.split()) == 2
+    assert_one_line(capfd.readouterr().err, ["incomplete/vae/results.json lacks", "delete"])
+    assert contents(place) == before
+    (place / "incomplete" / "vae" / "results.json").unlink()
+    assert call(line.split()) == (2 if options else 1)
+    said = [f"incomplete/{stub}/results.json is damaged", "delete"] if options else ["TensorFlow is loaded"]
+    assert_one_line(capfd.readouterr().err, said)
 
 
 def test_all_are_the_recipes_that_have_the_preset(stub, tmp_path, capsys, monkeypatch):

@@ -236,10 +236,13 @@ def _run(args):
         if without:
             print(f"skipped, since they have no preset {args.preset}: {', '.join(without)}", flush=True)
     from tfgen.runner.request import Request
+    from tfgen.runner.results import load_results
 
     options = ("preset", "seed", "epochs", "settings", "deterministic", "output_dir", "resume")
     requests = [Request(name, **{option: getattr(args, option) for option in options}) for name in names]
     data.check(args.dataset, args.data_dir)
+    # The report at the end shows these too: what is damaged is told now, not after the training.
+    load_results(args.output_dir, but=() if args.resume else names)
     _load_tensorflow(args)
     from tfgen.report import summary, tables
     from tfgen.runner.request import check
