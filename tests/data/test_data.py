@@ -192,6 +192,10 @@ WRONG_DATASETS = {
     "half a class": ({"classes": 2.5}, ["classes", "whole number", "2.5"]),
     "no name": ({"name": ""}, ["name", "''"]),
     "a name that is no text": ({"name": None}, ["name", "None"]),
+    # They would be in results.json, which is then refused.
+    "a name of two lines": ({"name": "own\n# Title"}, ["name", "one line", r"'own\n# Title'"]),
+    "a name that a terminal obeys": ({"name": "\x1b[2J"}, ["name", "printable", r"'\x1b[2J'"]),
+    "a name that is an address": ({"name": "http://own"}, ["name", "address", "'http://own'"]),
 }
 
 

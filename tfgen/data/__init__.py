@@ -6,6 +6,7 @@ import hashlib
 import os
 import typing
 
+from tfgen import schema
 from tfgen.errors import InputError, RunError
 from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE
 
@@ -73,8 +74,8 @@ class Dataset:
     classes: int = MNIST_CLASSES
 
     def __post_init__(self):
-        if not isinstance(self.name, str) or not self.name:
-            raise InputError(f"a dataset needs a name, such as 'mnist'; got {self.name!r}")
+        if not schema.TEXT.allows(self.name):
+            raise InputError(f"a dataset's name must be {schema.TEXT.words}, such as 'mnist'; got {self.name!r}")
         sizes = self.image_shape if isinstance(self.image_shape, tuple) else ()
         if [type(size) for size in sizes] != [int, int] or min(sizes) < 1:
             raise InputError(f"image_shape must be (height, width), each at least 1; got {self.image_shape!r}")
