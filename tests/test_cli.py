@@ -361,11 +361,13 @@ def test_list_names_every_recipe_its_items_and_its_published_numbers(capsys):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_list_with_a_recipe_tells_its_story(name, capsys):
+def test_list_with_a_recipe_tells_its_story(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")  # The width of the terminal, for the shell and Python.
     assert call(["list", name]) == 0
     printed = capsys.readouterr().out
-    assert printed == description.description(name) + "\n"
-    assert printed.startswith(MODULES[name].__doc__.strip()) and "--set FIELD=VALUE" in printed
+    assert printed == description.description(name, 50) + "\n"
+    assert " ".join(printed.split()).startswith(" ".join(MODULES[name].__doc__.split()))
+    assert "--set FIELD=VALUE" in printed
 
 
 def test_the_table_is_that_of_all_the_directories_and_is_printed_or_written(place, capsys):

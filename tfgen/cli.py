@@ -216,7 +216,8 @@ def _list(args):
             raise InputError("--json lists all recipes; give no RECIPE with it")
         if args.recipe not in RECIPES:
             raise InputError(f"unknown recipe {args.recipe!r}; choose from {', '.join(RECIPES)}")
-        print(description.description(args.recipe))
+        width = shutil.get_terminal_size((120, 24)).columns  # Where there is no terminal, 120.
+        print(description.description(args.recipe, width))
         return
     width = max(map(len, RECIPES))
     for name, recipe in RECIPES.items():

@@ -149,6 +149,10 @@ class Config:
                 found |= {name.strip(): " ".join(meaning.split()) for name in names.split(",")}
         return {name: found[name] for name in _types(type(self)) if name in found}
 
+    def allowed(self):
+        """Returns in words what each field may be, by name."""
+        return {name: _described(kind) for name, kind in _types(type(self)).items()}
+
 
 def check_at_most(name, value, bound, meaning):
     """Raises `InputError` if the value of a hyper-parameter is above a bound, which `meaning` explains."""

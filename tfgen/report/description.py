@@ -2,31 +2,50 @@
 
 import pathlib
 import statistics
+import textwrap
 
-from tfgen.recipes import MODULES, RECIPES
-from tfgen.report.documents import kept_results
+from tfgen.recipes import RECIPES
+from tfgen.report.documents import differences, kept_results, sections
 from tfgen.report.tables import as_setting, value_text
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
-def description(name):
-    """Returns a recipe's description as text."""
-    recipe = RECIPES[name]
-    lines = [MODULES[name].__doc__.strip(), "", "Hyper-parameters (--set FIELD=VALUE changes one):"]
+def description(name, width=120):
+    """Returns a recipe's description as text.
+
+    Args:
+        name: of the recipe.
+        width: the number of columns that lines are wrapped to, except for words that are longer.
+    """
+    recipe, parts = RECIPES[name], sections(name)
+    lines = "\n\n".join(" ".join(paragraph.split()) for paragraph in parts[""].split("\n\n")).split("\n")
+    if "Source" in parts:
+        lines += ["", f"Source: {' '.join(parts['Source'].split())}", "Differs:"]
+        lines += [f"- {difference}" for difference in differences(name)]
+    lines += ["", "Hyper-parameters (--set FIELD=VALUE changes one):"]
     presets = recipe.presets
-    for field, meaning in next(iter(presets.values())).meanings().items():
+    config = next(iter(presets.values()))
+    allowed = config.allowed()
+    for field, meaning in config.meanings().items():
         values = {preset: as_setting(getattr(config, field)) for preset, config in presets.items()}
         if len(set(values.values())) == 1:
             shown = next(iter(values.values()))
         else:
             shown = ", ".join(f"{value} ({preset})" for preset, value in values.items())
-        lines += [f"  {field} = {shown}", f"      {meaning}"]
+        lines += [f"  {field} = {shown}", f"      {meaning}", f"      Allowed: {allowed[field]}."]
     if recipe.published:
         lines += ["", "Published:"]
         lines += [f"  {metric} = {number.value} ({number.source})" for metric, number in recipe.published.items()]
     lines += ["", "Kept results, on MNIST:", *(_kept(name) or ["  none in this installation; see docs/results"])]
-    return "\n".join(lines)
+    return "\n".join(_wrapped(line, width) for line in lines)
+
+
+def _wrapped(line, width):
+    """Returns a line as several of at most `width` columns; those of an item or an indented line are indented more."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    more = f"{indent}  " if line[:1] in (" ", "-") else ""
+    return textwrap.fill(line, width, subsequent_indent=more, break_long_words=False, break_on_hyphens=False)
 
 
 def _kept(name):
