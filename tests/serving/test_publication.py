@@ -240,6 +240,20 @@ def test_the_height_and_width_of_images_stay_in_the_metadata_and_the_card_says_t
     assert "images of 28x28 pixels" in (tmp_path / "models" / "gan" / "README.md").read_text()
 
 
+def test_metadata_of_an_export_neither_speak_for_the_run_nor_are_published_if_they_are_damaged(exported, tmp_path):
+    run = finished_run(tmp_path / "run", exported["gan"][1])
+    metadata = run / "saved_model" / "assets.extra" / "tfgen.json"
+    metadata.write_text('{"title": "Another", "preset": "paper", "signatures": {}, "image_shape": [28, 28]}')
+    told = json.loads((publish(run, tmp_path / "models") / "assets.extra" / "tfgen.json").read_text())
+    assert (told["title"], told["preset"], told["image_shape"]) == (RECIPES["gan"].title, "quick", [28, 28])
+    assert "generate" in told["signatures"]
+    for text, said in (('{"image_shape": [28, "<b>"]}', "image_shape must be"), ("[1]", "no object"), ("{", "damaged")):
+        metadata.write_text(text)
+        with pytest.raises(InputError, match=f"^{metadata}.*{said}"):
+            publish(run, tmp_path / "others")
+        assert not list((tmp_path / "others" / "gan").iterdir())
+
+
 def card_of(published, **changed):
     """Returns the card of the published GAN as it would be had its run had other results."""
     assets = published / "gan" / "1" / "assets.extra"

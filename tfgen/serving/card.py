@@ -16,14 +16,18 @@ def json_bytes(value):
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
-# What the values of `tfgen.json` must be that the card shows. All else is in `results.json`.
-DESCRIPTION = {
-    "title": schema.TEXT,
-    "signatures": schema.names_of(lambda value: type(value) is dict, "an object of signatures by lower-case names"),
+# What the values of `tfgen.json` must be that a card shows, in a run's export and in what is published. The rest of the
+# card is from `results.json`.
+EXPORTED = {
     "image_shape": schema.Rule(
         lambda value: type(value) is list and len(value) == 2 and all(map(schema.count(1, 10**6).allows, value)),
         "the height and the width of an image",
     ).optional(),
+}
+DESCRIPTION = {
+    "title": schema.TEXT,
+    "signatures": schema.names_of(lambda value: type(value) is dict, "an object of signatures by lower-case names"),
+    **EXPORTED,
 }
 SIGNATURE = dict.fromkeys(
     ("inputs", "outputs"),

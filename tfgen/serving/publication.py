@@ -8,6 +8,7 @@ import shutil
 import uuid
 
 import tfgen
+from tfgen import schema
 from tfgen.errors import InputError
 from tfgen.files import check_writable, lock_of, locked, read_json, sync, write_atomically
 from tfgen.recipes import RECIPES
@@ -98,13 +99,15 @@ def _add_assets(directory, run_dir, results, warmup):
         raise InputError(f"the model in {run_dir} cannot be served: {'; '.join(reasons)}. Run {results['recipe']} anew")
     warmup.write(directory, results["recipe"])
     warmup.replay(directory)
-    metadata = directory / export.METADATA
+    metadata, path = directory / export.METADATA, run_dir / "saved_model" / export.METADATA
+    exported = read_json(path) if path.exists() else {}
+    schema.check(path, exported, card.EXPORTED)
     description = {
+        **exported,
         "recipe": results["recipe"],
         "title": RECIPES[results["recipe"]].title,
         **{key: results[key] for key in ("lecture_items", "dataset", "comparable", "preset", "seed", "metrics")},
         "signatures": export.describe(directory),
-        **(read_json(metadata) if metadata.exists() else {}),
         "published_with": f"tfgen {tfgen.__version__}",
         "environment": results["environment"],
     }
