@@ -4,9 +4,11 @@ import concurrent.futures
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
 import re
 import shlex
+import stat
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from helpers import FREE_TEXTS, MARKUP, finished_run, rendered
+from helpers import FREE_TEXTS, MARKUP, contents, finished_run, rendered
 from hypothesis import given, settings
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -473,6 +475,177 @@ def test_lock_files_are_no_models_and_no_versions(published):
     assert "lock" not in (published / "models.config").read_text()
 
 
+@pytest.fixture
+def umask():
+    """Function that sets the umask for the test."""
+    before = os.umask(0o022)
+    try:
+        yield os.umask
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077], ids=oct)
+def test_the_umask_gives_one_mode_to_all_that_is_published(exported, tmp_path, umask, mask):
+    run = finished_run(tmp_path / "run", exported["gan-1d"][1], "gan-1d")
+    for path in run.rglob("*"):
+        path.chmod(0o711 if path.is_dir() else 0o600 if "variables" in str(path) else 0o666)
+    umask(mask)
+    publish(run, tmp_path / "models")
+    published = [tmp_path / "models", *(tmp_path / "models").rglob("*")]
+    modes = {(path.is_dir(), oct(stat.S_IMODE(path.stat().st_mode))) for path in published}
+    assert modes == {(True, oct(0o777 & ~mask)), (False, oct(0o666 & ~mask))}
+
+
+@pytest.mark.parametrize(
+    "to, recipe",
+    [
+        ("run/saved_model", "gan"),
+        ("run/saved_model/variables/deeper/still", "gan"),
+        ("run", "gan"),
+        ("run/new", "gan"),
+        ("run/figures/../saved_model/new", "gan"),
+        ("link/new", "gan"),
+        ("elsewhere/../link", "gan"),
+        ("linked/new", "gan"),
+        (".", "gan"),
+        ("store", "vae"),
+    ],
+)
+def test_a_run_is_never_published_into_itself(exported, tmp_path, monkeypatch, to, recipe):
+    """Through `..`, links and the model's own name as well: its SavedModel would be copied into itself for ever."""
+    (tmp_path / "elsewhere").mkdir()
+    finished_run(tmp_path / "elsewhere" / "gan", exported[recipe][1], recipe)
+    if to == ".":  # The model's directory is the run's.
+        (tmp_path / "gan").symlink_to("elsewhere/gan")
+        to = "elsewhere"
+    (tmp_path / "run").symlink_to("elsewhere/gan")
+    (tmp_path / "link").symlink_to("run/saved_model")
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere" / "gan")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "vae").symlink_to("../run/saved_model")
+    before = contents(tmp_path)
+    # Let what copies without end end here.
+    monkeypatch.setattr(publication.shutil, "copyfile", lambda *args, **kwargs: pytest.fail("a file is copied"))
+    with pytest.raises(InputError, match=r"^--to: .* lies in the run .*; name a directory outside it$"):
+        publish(tmp_path / "run", tmp_path / to)
+    assert contents(tmp_path) == before
+
+
+def test_a_run_is_published_beside_itself(exported, tmp_path):
+    """In directories whose names begin like the run's, or that it lies in."""
+    run = finished_run(tmp_path / "runs" / "one", exported["gan-1d"][1], "gan-1d")
+    for to in (tmp_path / "runs" / "one-models", run / ".." / "models"):
+        assert (publish(run, to) / "saved_model.pb").is_file()
+
+
+def test_no_run_is_taken_for_a_model(exported, tmp_path):
+    """`--to runs` would put the versions of gan, its card and results into the run gan."""
+    other = finished_run(tmp_path / "runs" / "gan.1", exported["gan"][1])
+    run = finished_run(tmp_path / "runs" / "gan", exported["gan"][1])
+    (run / "request.json").write_text("{}")
+    before = contents(run)
+    with pytest.raises(InputError, match=r"runs/gan is the directory of a run, not of a model's versions"):
+        publish(other, tmp_path / "runs")
+    assert contents(run) == before
+
+
+BEYOND = ("9223372036854775808", "99999999999999999999", "1" * 200)
+# Names that the server reads as integers, and tfgen does not write.
+ODD = ("007", "+7", "-7", " 7", "7 ", "00", "-0", "+9223372036854775807")
+
+
+def test_versions_are_directories_named_by_integers_of_64_bits(tmp_path):
+    for name in (*BEYOND, *ODD, "0", "1", "12", "9223372036854775807", "٣", "²", "1_0", "1e3", "0x1", "1.0", ".1"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "7").touch()
+    (tmp_path / "8").symlink_to("1")
+    (tmp_path / "9").symlink_to("nowhere")
+    (tmp_path / "10").symlink_to("10")
+    assert config.versions(tmp_path) == [0, 1, 12, 2**63 - 1]
+    # What the server would load all the same.
+    assert config.strays(tmp_path) == sorted([*ODD, "10", "7", "8", "9"])
+
+
+def test_what_cannot_be_read_is_no_version_and_no_model(tmp_path, monkeypatch):
+    for name in ("gan/1", "gan/2", "vae/1"):
+        (tmp_path / name).mkdir(parents=True)
+    access = os.access
+    hidden = {str(tmp_path / "gan" / "2"), str(tmp_path / "vae")}  # Root can read directories of any mode.
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in hidden and access(path, mode))
+    assert config.models(tmp_path) == {"gan": [1]} and config.strays(tmp_path / "gan") == ["2"]
+
+
+def test_links_and_files_among_the_models_are_no_models(tmp_path):
+    (tmp_path / "models" / "gan" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "7").touch()
+    for name, target in (("linked", "gan"), ("lost", "nowhere"), ("round", "round")):
+        (tmp_path / "models" / name).symlink_to(target)
+    assert config.models(tmp_path / "models") == {"gan": [1]}
+
+
+@pytest.mark.parametrize(
+    "present, following",
+    [
+        ((), 1),
+        (BEYOND, 1),
+        (("2", *BEYOND), 3),
+        (("-7",), 1),
+        # No version that the server reads gets a second directory of the same number.
+        (("2", "007"), 8),
+        (("2", "+9"), 10),
+        (("2", "6"), 7),
+        (("9223372036854775806",), 2**63 - 1),
+    ],
+)
+def test_the_next_version_is_one_more_than_the_highest_that_the_server_reads(tmp_path, present, following):
+    for name in present:
+        (tmp_path / name).touch() if name == "6" else (tmp_path / name).mkdir()
+    (tmp_path / ".tmp-1").mkdir()
+    assert publication._rename_to_next(tmp_path / ".tmp-1", tmp_path).name == str(following)
+
+
+def test_a_directory_beyond_64_bits_is_never_answered_with_a_larger_version(exported, tmp_path):
+    run, model = finished_run(tmp_path / "run", exported["gan-1d"][1], "gan-1d"), tmp_path / "models" / "gan-1d"
+    (model / BEYOND[1]).mkdir(parents=True)
+    assert publish(run, tmp_path / "models") == model / "1"
+    assert "Version 1;" in (model / "README.md").read_text()
+
+
+def test_after_the_highest_version_nothing_is_published(exported, tmp_path):
+    run, model = finished_run(tmp_path / "run", exported["gan"][1]), tmp_path / "models" / "gan"
+    (model / "9223372036854775807").mkdir(parents=True)
+    with pytest.raises(
+        InputError, match=r"gan has the highest version .*, 9223372036854775807; move it away"
+    ) as caught:
+        publish(run, tmp_path / "models")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in model.iterdir()] == ["9223372036854775807"]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "gan", "../other"])
+def test_a_model_that_is_a_link_gets_one_line(exported, tmp_path, target):
+    run = finished_run(tmp_path / "run", exported["gan"][1])
+    for name in ("models", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "models" / "gan").symlink_to(target)
+    with pytest.raises(InputError, match=r"models/gan must be a directory that can be read, and no symbolic link"):
+        publish(run, tmp_path / "models")
+
+
+def test_what_lies_among_the_versions_by_accident_is_not_served(exported, tmp_path):
+    """The server would load `03` and the file 5, and not start if it could not: it is given the versions alone."""
+    run = finished_run(tmp_path / "run", exported["gan-1d"][1], "gan-1d")
+    (tmp_path / "models" / "gan-1d" / "03").mkdir(parents=True)
+    (tmp_path / "models" / "gan-1d" / "5").touch()
+    (tmp_path / "models" / "vae" / "1").mkdir(parents=True)
+    assert publish(run, tmp_path / "models").name == "6"
+    text = (tmp_path / "models" / "models.config").read_text()
+    gan, vae = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert list(gan.model_version_policy.specific.versions) == [6]
+    assert vae.model_version_policy.HasField("all")
+
+
 # Forks a publisher for each request: killed at one of its calls to the file system, or several at once.
 PUBLISHERS = """
 import json, os, signal, sys, uuid
@@ -537,7 +710,7 @@ def test_killed_publishers_leave_no_part_of_a_version_and_those_at_once_all_succ
     assert config.models(to) == {"gan": versions}
 
 
-def test_the_configuration_files_are_what_the_server_s_own_definitions_take(published):
+def test_the_configuration_files_are_what_the_server_s_own_definitions_take(published, tmp_path):
     text = (published / "models.config").read_text()
     parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
     assert [(model.name, model.base_path) for model in parsed] == [
@@ -546,8 +719,10 @@ def test_the_configuration_files_are_what_the_server_s_own_definitions_take(publ
     assert {model.model_platform for model in parsed} == {"tensorflow"}
     assert all(model.model_version_policy.HasField("all") for model in parsed)
     awkward = 'a "name" \\ with spaces'
-    text = config.models_config(["gan", awkward], f"/some/{awkward}", {"gan": {"stable": 1, "canary": 2}})
-    gan, other = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    for name in ("gan", awkward):
+        (tmp_path / name / "1").mkdir(parents=True)
+    text = config.models_config(tmp_path, f"/some/{awkward}", {"gan": {"stable": 1, "canary": 2}})
+    other, gan = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
     assert dict(gan.version_labels) == {"stable": 1, "canary": 2}
     assert (other.name, other.base_path) == (awkward, f"/some/{awkward}/{awkward}")
     # The last allowed batch size must be the largest batch, or the server does not start.

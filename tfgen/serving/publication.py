@@ -34,9 +34,25 @@ def check_run(run_dir):
 def check_publish(run_dir, to):
     """Raises `InputError` if the run cannot be published, or not to that directory."""
     results = check_run(run_dir)
-    check_writable(to, "--to")
-    check_writable(pathlib.Path(to) / results["recipe"], "--to")
+    model = pathlib.Path(to) / results["recipe"]
+    for path in (to, model):
+        check_writable(path, "--to")
+        _check_outside(run_dir, path)
+    if os.path.lexists(model):
+        if not config.is_directory(model):
+            raise InputError(f"{model} must be a directory that can be read, and no symbolic link; name another --to")
+        if (model / "request.json").exists():
+            raise InputError(f"{model} is the directory of a run, not of a model's versions; name another --to")
+        config.next_version(model)
     return results
+
+
+def _check_outside(run_dir, to):
+    """Raises `InputError` if `to` lies in the run, which would be changed, and its SavedModel copied into itself."""
+    real = pathlib.Path(os.path.realpath(to))
+    for inside in (run_dir, pathlib.Path(run_dir) / "saved_model"):
+        if real.is_relative_to(os.path.realpath(inside)):
+            raise InputError(f"--to: {str(to)!r} lies in the run {run_dir} itself; name a directory outside it")
 
 
 def publish(run_dir, to="saved_models"):
@@ -55,8 +71,9 @@ def publish(run_dir, to="saved_models"):
         The directory of the new version.
 
     Raises:
-        InputError: if the run is not finished, or its SavedModel is missing or cannot be served. Also after the
-            version is published, if the highest version was not made by `publish`.
+        InputError: if the run is not finished, its SavedModel is missing or cannot be served, `to` lies in the run,
+            or there is no higher version. Also after the version is published, if the highest version was not made by
+            `publish`.
     """
     run_dir, to = pathlib.Path(run_dir), pathlib.Path(to)
     check_publish(run_dir, to)
@@ -75,7 +92,7 @@ def publish(run_dir, to="saved_models"):
         model.mkdir(parents=True, exist_ok=True)
         temporary = model / f".tmp-{uuid.uuid4().hex}"
         try:
-            shutil.copytree(run_dir / "saved_model", temporary)
+            _copy(run_dir / "saved_model", temporary)
             _add_assets(temporary, run_dir, results, warmup)
             for path in (temporary, *temporary.rglob("*")):
                 sync(path)
@@ -83,11 +100,21 @@ def publish(run_dir, to="saved_models"):
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     with locked(to / ".lock"):
-        content = config.models_config(config.models(to), "/models")
+        content = config.models_config(to, "/models")
         write_atomically(to / config.MODELS_CONFIG, content.encode())
     with locked(model / ".lock"):
         card.write(model)
     return version
+
+
+def _copy(source, target):
+    """Copies a directory with what is in it, as new files: their mode follows the umask, not the run's files."""
+    target.mkdir()
+    for path in source.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            _copy(path, target / path.name)
+        else:
+            shutil.copyfile(path, target / path.name)
 
 
 def _add_assets(directory, run_dir, results, warmup):
@@ -117,14 +144,13 @@ def _add_assets(directory, run_dir, results, warmup):
 
 def _rename_to_next(temporary, model):
     """Renames to the version after the highest; to a later one if another process takes that first."""
-    version = max(config.versions(model), default=0) + 1
     while True:
+        version = model / str(config.next_version(model))
         try:
-            os.rename(temporary, model / str(version))
+            os.rename(temporary, version)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
-            version += 1
         else:
             sync(model)
-            return model / str(version)
+            return version

@@ -87,7 +87,7 @@ def serve(
         temporary = pathlib.Path(temporary)
         temporary.chmod(0o755)  # The container may run as another user.
         models_seen, temporary_seen = (directory, temporary) if runner == BINARY else ("/models", "/config")
-        (temporary / config.MODELS_CONFIG).write_text(config.models_config(found, models_seen, by_model))
+        (temporary / config.MODELS_CONFIG).write_text(config.models_config(directory, models_seen, by_model))
         (temporary / "batching.config").write_text(config.batching_config(os.cpu_count()))
         (temporary / "monitoring.config").write_text(config.monitoring_config())
         flags = [
