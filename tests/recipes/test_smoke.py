@@ -1,6 +1,5 @@
 """A run of every recipe: its files, what its metrics say, and that a killed one, resumed, ends the same."""
 
-import json
 import math
 import shutil
 
@@ -10,6 +9,7 @@ import pytest
 
 from tfgen.recipe import LECTURE
 from tfgen.recipes import RECIPES
+from tfgen.runner.results import read_results
 from tfgen.runner.run import run
 from tfgen.training.checkpoint import read_log
 
@@ -22,7 +22,7 @@ FILES = ("results.json", "training.csv", "saved_model/saved_model.pb", "checkpoi
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_leaves_its_files_and_results(smoke, name):
     directory, results = smoke(name).directory, smoke(name).results
-    written = json.loads((directory / "results.json").read_text())
+    written = read_results(directory / "results.json")
     assert written == results
     assert (written["recipe"], written["preset"], written["dataset"], written["seed"]) == (name, "smoke", "digits", 0)
     assert written["lecture_items"] == list(RECIPES[name].lecture_items) and set(written["lecture_items"]) <= set(

@@ -1,9 +1,12 @@
 """`results.json` is written whole, holds what is said of a run, and is refused where a value is not what it must be."""
 
+import dataclasses
 import json
 import math
 import pathlib
 import platform
+import typing
+from typing import Literal
 
 import keras
 import pytest
@@ -13,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfgen
+from tfgen import recipe
 from tfgen.errors import InputError
+from tfgen.recipes import RECIPES
 from tfgen.runner.results import ENVIRONMENT, load_results, read_results, write_results
 from tfgen.runner.results import METRIC as METRIC_RULES
 from tfgen.runner.results import RESULTS as RULES
@@ -242,6 +247,18 @@ def test_the_finished_runs_of_a_directory_are_read_in_the_order_of_the_recipes(t
     (tmp_path / "notes").mkdir()
     assert [result["recipe"] for result in load_results(str(tmp_path))] == ["stacked-autoencoder", "vae", "gan"]
     assert load_results(pathlib.Path(tmp_path, "missing")) == []
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_configuration_of_every_recipe_is_read_back(tmp_path, name):
+    for preset, config in RECIPES[name].presets.items():
+        kept = json.loads(json.dumps(dataclasses.asdict(config)))
+        path = tmp_path / preset / "results.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps({**RESULTS, "recipe": name, "preset": preset, "config": kept}))
+        assert read_results(path)["config"] == kept
+    words = [item for value in vars(recipe).values() if typing.get_origin(value) is Literal for item in value.__args__]
+    assert "unit-variance uniform" in words and all(RULES["config"].allows({"word": word}) for word in words)
 
 
 def test_runs_that_are_to_be_replaced_are_not_read(tmp_path):
