@@ -93,12 +93,10 @@ class SmokeRun:
     figures: dict
 
 
-def finished_run(directory, saved_model, name="gan", **changed):
-    """Makes the directory of a finished run of a recipe, with a copy of a SavedModel. Returns it."""
-    directory.mkdir(parents=True)
-    shutil.copytree(saved_model, directory / "saved_model")
+def results_of(name, **changed):
+    """Returns what the results file of a run of a recipe holds."""
     metric = {"value": 0.25, "unit": "share", "split": "test", "n": 10_000, "published": 0.5, "source": "Someone 1999"}
-    results = {
+    return {
         "recipe": name,
         "lecture_items": list(recipes.RECIPES[name].lecture_items),
         "dataset": "mnist",
@@ -114,7 +112,13 @@ def finished_run(directory, saved_model, name="gan", **changed):
         "config": {"epochs": recipes.RECIPES[name].presets["quick"].epochs},
         **changed,
     }
-    (directory / "results.json").write_text(json.dumps(results))
+
+
+def finished_run(directory, saved_model, name="gan", **changed):
+    """Makes the directory of a finished run of a recipe, with a copy of a SavedModel. Returns it."""
+    directory.mkdir(parents=True)
+    shutil.copytree(saved_model, directory / "saved_model")
+    (directory / "results.json").write_text(json.dumps(results_of(name, **changed)))
     return directory
 
 

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers import results_of
 
 import tfgen
 from tfgen.data import Dataset, Split
@@ -29,7 +30,9 @@ def finished(tmp_path):
         directory = tmp_path / name
         (directory / "saved_model").mkdir(parents=True)
         (directory / "saved_model" / "saved_model.pb").write_bytes(b"model")
-        (directory / "results.json").write_text(json.dumps({"dataset": dataset, "preset": preset}))
+        metrics = {"test_error": {"value": 0.01, "unit": "share", "split": "test", "n": 1}}
+        given = {"dataset": dataset, "preset": preset, "metrics": metrics}
+        (directory / "results.json").write_text(json.dumps(results_of(name, **given)))
         return directory
 
     return make
@@ -204,6 +207,22 @@ def test_needed_runs_are_missing_unless_finished_on_the_same_data_and_preset(tmp
     (directory / "results.json").write_text("{")
     with pytest.raises(InputError, match=r"results\.json is damaged"):
         missing_runs(request, dataset())
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"dataset": None}, "dataset must be one line"),
+        ({"metrics": {}}, "gan needs test_error of .*results.json: it has none; delete .* to train it anew"),
+        ({"metrics": {"test_error": {"value": None, "unit": "share", "split": "test", "n": 1}}}, "needs test_error"),
+        ({"metrics": {"test_error": {"value": "0.01", "unit": "share", "split": "test", "n": 1}}}, "value must be"),
+    ],
+)
+def test_results_of_a_needed_run_that_cannot_be_used_are_told_in_one_line(tmp_path, finished, changed, said):
+    path = finished("digit-classifier") / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(InputError, match=said):
+        missing_runs(Request("gan", "smoke", output_dir=tmp_path), dataset())
 
 
 def test_what_stands_in_the_way_of_a_needed_run_is_found_before_anything_is_trained(tmp_path):

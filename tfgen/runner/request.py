@@ -10,6 +10,7 @@ from tfgen.errors import InputError
 from tfgen.files import check_writable, read_json
 from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE, PRESETS
 from tfgen.recipes import RECIPES
+from tfgen.runner.results import read_results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,18 +134,25 @@ def missing_runs(request, data):
     """Returns the recipes that a request needs of which no finished run of the same data and preset is there.
 
     Raises:
-        InputError: if one that is there has lost its model.
+        InputError: if one that is there has damaged results, or has lost its model.
     """
     missing = []
     for name in RECIPES[request.recipe].needs:
         directory = request.directory.with_name(name)
         path = directory / "results.json"
-        if not path.exists() or [read_json(path)[key] for key in ("dataset", "preset")] != [data.name, request.preset]:
+        found = read_results(path) if path.exists() else {}
+        if [found.get(key) for key in ("dataset", "preset")] != [data.name, request.preset]:
             missing.append(name)
         elif not (directory / "saved_model" / "saved_model.pb").exists():
             raise InputError(
                 f"{request.recipe} needs the model of {directory}, which is gone; delete {directory} to train it anew"
             )
+        else:
+            for metric in RECIPES[name].headline:
+                if found["metrics"].get(metric, {}).get("value") is None:
+                    raise InputError(
+                        f"{request.recipe} needs {metric} of {path}: it has none; delete {directory} to train it anew"
+                    )
     return missing
 
 
