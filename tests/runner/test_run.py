@@ -145,6 +145,10 @@ def test_resuming_a_finished_run_keeps_it(stub, digits, tmp_path, capsys):
     assert contents(tmp_path) == before
     assert (tmp_path / stub / "results.json").stat().st_mtime_ns == written
     assert "already finished" in capsys.readouterr().out
+    path = tmp_path / stub / "results.json"
+    path.write_text(json.dumps({**first, "seconds": "<b>"}))
+    with pytest.raises(InputError, match=f"{path}: seconds must be a number from 0 to 1e.09, got '<b>'; restore it"):
+        run(stub, digits, preset="smoke", output_dir=tmp_path, resume=True)
 
 
 def test_running_again_repeats_the_run_and_spares_the_user_s_files(stub, digits, tmp_path):

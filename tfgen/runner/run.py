@@ -7,11 +7,11 @@ import time
 import tensorflow as tf
 
 from tfgen.errors import InputError
-from tfgen.files import read_json, write_atomically
+from tfgen.files import write_atomically
 from tfgen.recipes import MODULES
 from tfgen.runner.directory import clear, move_aside, reserved
 from tfgen.runner.request import Request, check, difference_to, missing_runs
-from tfgen.runner.results import write_results
+from tfgen.runner.results import read_results, write_results
 from tfgen.training.run import Run
 
 
@@ -54,7 +54,7 @@ def carry_out(request, data, tensorboard=False):
                 print(f"{directory} held a finished run with {difference}: moved to {kept}", flush=True)
             elif request.resume:
                 print(f"{request.recipe}: already finished, see {directory / 'results.json'}", flush=True)
-                return read_json(directory / "results.json")
+                return read_results(directory / "results.json")
         directory.mkdir(parents=True, exist_ok=True)
         clear(directory, keep_unfinished=request.resume)
         write_atomically(directory / "request.json", json.dumps(request.contents(data), indent=1).encode())
