@@ -108,12 +108,12 @@ def test_without_a_known_height_and_width_images_are_square(tmp_path, text):
         sampling.image_shape(directory, 12)
 
 
-@pytest.mark.parametrize("text", ["{", "", "[28, 28]", "28", b"\xff\xfe"])
+@pytest.mark.parametrize("text", ["{", "", "[28, 28]", "28", b"\xff\xfe", '{"a": ' + 100_000 * "["], ids=range(6))
 def test_damaged_metadata_are_named_with_the_remedy(tmp_path, text):
     directory = with_metadata(tmp_path / "model", "")
     path = directory / "assets.extra" / "tfgen.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=rf"{path} is damaged \(.+\); export the model anew"):
+    with pytest.raises(InputError, match=rf"{path} is damaged \(.+\); restore it, or delete {path.parent}$"):
         sampling.image_shape(directory, 784)
 
 

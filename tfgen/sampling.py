@@ -1,9 +1,9 @@
 """Generates images from a SavedModel and seeds. Imports TensorFlow only to generate."""
 
-import json
 import pathlib
 
 from tfgen.errors import InputError
+from tfgen.files import read_json
 
 # Images generated in one call: enough to use all cores, few enough to fit into memory.
 CHUNK = 1000
@@ -81,12 +81,7 @@ def image_shape(directory, pixels):
         InputError: if the metadata are damaged, or missing for images that are not square.
     """
     path = pathlib.Path(directory) / "assets.extra" / "tfgen.json"
-    shape = None
-    if path.exists():
-        try:
-            shape = json.loads(path.read_text()).get("image_shape")
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{path} is damaged ({error}); export the model anew") from error
+    shape = read_json(path).get("image_shape") if path.exists() else None
     side = int(pixels**0.5)
     if shape is None and side * side == pixels:
         shape = [side, side]
