@@ -18,6 +18,7 @@ from helpers import StubModule, contents
 
 from tfgen import cli
 from tfgen.cli import main
+from tfgen.data import digits
 from tfgen.recipe import LECTURE
 from tfgen.recipes import MODULES, RECIPES
 from tfgen.report import description, tables
@@ -117,6 +118,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "latin").write_bytes("Résultats".encode("latin-1"))
     (tmp_path / "judge_gone" / "digit-classifier").mkdir(parents=True)
     judge = {**RESULTS, "recipe": "digit-classifier", "dataset": "digits", "preset": "smoke"}
+    judge["data_sha256"] = digits().sha256
     (tmp_path / "judge_gone" / "digit-classifier" / "results.json").write_text(json.dumps(judge))
     (tmp_path / "judge_gone" / "gan").mkdir()
     (tmp_path / "judge_gone" / "gan" / "results.json").write_text(json.dumps({**judge, "recipe": "gan"}))

@@ -145,3 +145,17 @@ def _check_texts(value, levels):
             raise ValueError(f"more than {DEEPEST_JSON} levels")
         for item in value if isinstance(value, list) else (*value, *value.values()):
             _check_texts(item, levels - 1)
+
+
+def named_difference(earlier, now):
+    """Returns in words in which keys two dicts of JSON differ; empty if in none."""
+    return "; ".join(
+        f"{key} {_short(earlier.get(key))}, not {_short(now.get(key))}"
+        for key in {**now, **earlier}
+        if earlier.get(key) != now.get(key)
+    )
+
+
+def _short(value):
+    """Returns a value as it is shown: of a checksum, the beginning."""
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else repr(value)

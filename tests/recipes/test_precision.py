@@ -64,7 +64,7 @@ def test_the_precision_asked_for_is_that_of_the_run_and_else_the_recipe_s(name, 
         expected = asked or {"gan-goodfellow": "mixed_bfloat16"}.get(name, "float32")
         settings = (f"precision={asked}",) if asked else ()
         request = Request(name, "smoke", settings=settings, output_dir=tmp_path)
-        assert request.config().precision == request.contents(digits)["precision"] == expected
+        assert request.config().precision == request.identity(digits)["precision"] == expected
 
 
 def layers_with_weights(layer):

@@ -4,21 +4,21 @@ import dataclasses
 import json
 import os
 import re
+import zipfile
 
 import numpy as np
 import pytest
 from helpers import results_of
 
-import tfgen
 from tfgen.data import Dataset, Split
 from tfgen.errors import InputError
 from tfgen.recipes import RECIPES
 from tfgen.runner.request import Request, check, check_images, difference_to, missing_runs
 
 
-def dataset(shape=(28, 28), classes=10, name="digits"):
-    """Returns a dataset of a thousand black images a split."""
-    split = Split(np.zeros((1000, shape[0] * shape[1]), np.uint8), np.arange(1000) % classes)
+def dataset(shape=(28, 28), classes=10, name="digits", grey=0):
+    """Returns a dataset of a thousand images of one grey a split."""
+    split = Split(np.full((1000, shape[0] * shape[1]), grey, np.uint8), np.arange(1000) % classes)
     return Dataset(name, split, split, split, False, shape, classes)
 
 
@@ -26,12 +26,12 @@ def dataset(shape=(28, 28), classes=10, name="digits"):
 def finished(tmp_path):
     """Function that makes the directory of a finished run, with its model, in smoke on the digits."""
 
-    def make(name, dataset="digits", preset="smoke"):
+    def make(name, preset="smoke"):
         directory = tmp_path / name
         (directory / "saved_model").mkdir(parents=True)
         (directory / "saved_model" / "saved_model.pb").write_bytes(b"model")
         metrics = {"test_error": {"value": 0.01, "unit": "share", "split": "test", "n": 1}}
-        given = {"dataset": dataset, "preset": preset, "metrics": metrics}
+        given = {"dataset": "digits", "data_sha256": dataset().sha256, "preset": preset, "metrics": metrics}
         (directory / "results.json").write_text(json.dumps(results_of(name, **given)))
         return directory
 
@@ -43,7 +43,7 @@ def unfinished(request, data=None):
     (request.directory / "checkpoints").mkdir(parents=True)
     (request.directory / "checkpoints" / "model.keras").write_bytes(b"")
     if data is not None:
-        (request.directory / "request.json").write_text(json.dumps(request.contents(data)))
+        (request.directory / "request.json").write_text(json.dumps({**request.identity(data), "versions": []}))
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_an_unfinished_run_is_neither_discarded_nor_taken_for_a_finished_one(tmp
     assert Request("vae", output_dir=tmp_path).directory == tmp_path / "vae"
 
 
-def test_the_contents_of_a_request_are_what_its_file_will_hold(tmp_path):
+def test_the_identity_of_a_request_is_what_json_gives_back(tmp_path):
     request = Request("vae", "smoke", seed=3, settings=("hidden_units=8,4",), deterministic=True, output_dir=tmp_path)
-    contents = request.contents(dataset())
+    contents = request.identity(dataset())
     assert json.loads(json.dumps(contents)) == contents
     assert contents == {
-        "tfgen": tfgen.__version__,
         "recipe": "vae",
         "dataset": "digits",
+        "data_sha256": dataset().sha256,
         "preset": "smoke",
         "seed": 3,
         "deterministic": True,
@@ -148,6 +148,7 @@ def test_requests_are_compared_in_every_field(tmp_path):
         ({"deterministic": True}, dataset(), "deterministic False, not True"),
         ({"settings": ("hidden_units=8,4",)}, dataset(), "hidden_units [500], not [8, 4]"),
         ({}, dataset(name="mnist"), "dataset 'digits', not 'mnist'"),
+        ({}, dataset(grey=1), f"data_sha256 {dataset().sha256[:12]}..., not {dataset(grey=1).sha256[:12]}..."),
         ({"seed": 1, "epochs": 2}, dataset(), "seed 0, not 1; epochs 1, not 2"),
     ):
         request = Request(**{**options, **other})
@@ -157,8 +158,7 @@ def test_requests_are_compared_in_every_field(tmp_path):
     check(first, dataset())
 
 
-def test_a_request_of_another_version_is_another_request(tmp_path, monkeypatch):
-    """A field that has come or gone since counts as well."""
+def test_a_request_with_a_field_that_has_come_or_gone_is_another_request(tmp_path):
     settings = ("activation=tanh",)
     request = Request("vae", "smoke", settings=settings, output_dir=tmp_path, resume=True)
     unfinished(request, dataset())
@@ -166,9 +166,36 @@ def test_a_request_of_another_version_is_another_request(tmp_path, monkeypatch):
     contents = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in contents.items() if key != "activation"} | {"old": 1}))
     assert difference_to(request, dataset()) == "activation None, not 'tanh'; old 1, not None"
-    path.write_text(json.dumps(contents))
-    monkeypatch.setattr(tfgen, "__version__", "9.9")
-    assert difference_to(request, dataset()) == f"tfgen {contents['tfgen']!r}, not '9.9'"
+
+
+def test_a_request_of_another_version_is_the_same_request(tmp_path):
+    """The run goes on, and says so (test_run.py)."""
+    request = Request("vae", "smoke", output_dir=tmp_path, resume=True)
+    unfinished(request, dataset())
+    path = request.directory / "request.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"versions": [{"tfgen": "0.0.1"}]}))
+    assert difference_to(request, dataset()) == ""
+    check(request, dataset())
+
+
+def test_checkpoints_tell_whose_run_it_is_where_the_request_is_gone(tmp_path):
+    request = Request("vae", "smoke", seed=1, output_dir=tmp_path, resume=True)
+    unfinished(request)
+    with zipfile.ZipFile(request.directory / "checkpoints" / "model.keras", "w") as archive:
+        identity = {**request.identity(dataset()), "training": "model"}
+        archive.writestr("tfgen.json", json.dumps({"identity": identity, "log": ""}))
+    check(request, dataset())
+    for changed, data, said in (
+        ({"seed": 2}, dataset(), "seed 1, not 2"),
+        ({"epochs": 9}, dataset(), "epochs 1, not 9"),
+        ({}, dataset(grey=1), "data_sha256 "),
+    ):
+        with pytest.raises(InputError, match=f"vae holds an unfinished run with {said}"):
+            check(dataclasses.replace(request, **changed), data)
+    # One that cannot be read says nothing.
+    (request.directory / "checkpoints" / "another.keras").write_bytes(b"")
+    with pytest.raises(InputError, match="seed 1, not 2"):
+        check(dataclasses.replace(request, seed=2), dataset())
 
 
 def test_only_recipes_of_any_images_take_other_than_mnist_s():
@@ -199,6 +226,7 @@ def test_needed_runs_are_missing_unless_finished_on_the_same_data_and_preset(tmp
     directory = finished("digit-classifier")
     assert missing_runs(request, dataset()) == []
     assert missing_runs(request, dataset(name="mnist")) == ["digit-classifier"]
+    assert missing_runs(request, dataset(grey=1)) == ["digit-classifier"]
     assert missing_runs(dataclasses.replace(request, preset="quick"), dataset()) == ["digit-classifier"]
     assert missing_runs(Request("vae", output_dir=tmp_path), dataset()) == []
     os.remove(directory / "saved_model" / "saved_model.pb")

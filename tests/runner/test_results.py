@@ -58,14 +58,16 @@ def finished(digits, tmp_path):
     return run
 
 
-def test_results_say_what_was_run_and_with_what(finished):
-    results = write_results(finished, "stub", 61.26)
+def test_results_say_what_was_run_and_with_what(finished, digits):
+    results = write_results(finished, "stub", 61.26, [{"tfgen": "0.1.0"}])
     assert json.loads((finished.directory / "results.json").read_text()) == results
     environment = results.pop("environment")
     assert results == {
         "recipe": "stub",
         "lecture_items": ["A1"],
         "dataset": "digits",
+        "data_sha256": digits.sha256,
+        "versions": [{"tfgen": "0.1.0"}],
         "comparable": False,
         "preset": "smoke",
         "seed": 4,
@@ -93,13 +95,13 @@ def test_results_say_what_was_run_and_with_what(finished):
 
 def test_results_name_the_model_where_there_is_one(finished):
     (finished.directory / "saved_model").mkdir()
-    assert write_results(finished, "stub", 1)["saved_model"] == "saved_model"
+    assert write_results(finished, "stub", 1, [])["saved_model"] == "saved_model"
 
 
 def test_what_is_no_json_is_not_written(finished):
     finished.metrics["other"]["standard_error"] = math.nan
     with pytest.raises(ValueError, match="JSON compliant"):
-        write_results(finished, "stub", 1)
+        write_results(finished, "stub", 1, [])
     assert not (finished.directory / "results.json").exists()
 
 
@@ -164,6 +166,7 @@ WRONG = {
     "environment": [None, ["2.21.0"], "TensorFlow 2.21.0"],
     "environment.cpus": [0, 2.0, "2", None, 10**100],
     "environment.tensorflow": [2.21, "", "2.21.0 <b>"],
+    "versions": ["0.1.0", ["0.1.0"], [{"tfgen": 1}], [{"tfgen": "see http://a"}], {}],
     "config": [[], {"Epochs": 1}, {"epochs": {"a": 1}}, {"noise": "`a`"}, {"noise": "a | b"}, {"a;rm": 1}],
     "metrics.test_negative_elbo.value": ["99.5", True, [], 10**400, 1e151],
     "metrics.test_negative_elbo.unit": [None, "", "nats\nper image", "\x9b2J", "u\u200bnit", "x" * 201, "http://a"],

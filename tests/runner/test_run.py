@@ -19,6 +19,7 @@ from tfgen import cli
 from tfgen.errors import InputError, RunError
 from tfgen.files import lock_of, locked
 from tfgen.recipes import MODULES, RECIPES
+from tfgen.runner.environment import versions
 from tfgen.runner.request import Request
 from tfgen.runner.run import carry_out, run
 from tfgen.training.checkpoint import read_log
@@ -70,9 +71,10 @@ def test_a_run_leaves_its_files_its_request_and_its_results(stub, digits, tmp_pa
     changed = {"epochs": 2, "batch_size": 25, "learning_rate": 0.1}
     assert (results["recipe"], results["seed"], results["preset"], results["config"]) == (stub, 7, "smoke", changed)
     assert json.loads((directory / "request.json").read_text()) == {
-        "tfgen": tfgen.__version__,
+        "versions": [versions()],
         "recipe": stub,
         "dataset": "digits",
+        "data_sha256": digits.sha256,
         "preset": "smoke",
         "seed": 7,
         "deterministic": False,
@@ -235,20 +237,108 @@ def test_a_run_holds_its_lock_while_it_works(stub, digits, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     "file, content, said",
     [
-        ("checkpoints/model.keras", b"PK", "model.keras .* cannot be read .*delete .*stub to start over"),
-        ("training.csv", None, "training.csv cannot be read .*delete .*stub to start over"),
+        ("checkpoints/model.keras", b"PK", "model.keras cannot be read .*delete .*stub to start over"),
         ("request.json", b"{", "request.json is damaged .*delete .*stub"),
+        ("request.json", 7, "request.json: versions must be a list of objects .*, got 7; .*delete .*stub"),
     ],
 )
 def test_damaged_files_of_an_unfinished_run_are_named_with_the_remedy(file, content, said, stub, digits, tmp_path):
     run(stub, digits, preset="smoke", output_dir=tmp_path)
     (tmp_path / stub / "results.json").unlink()
-    if content is None:
-        (tmp_path / stub / file).unlink()
-    else:
-        (tmp_path / stub / file).write_bytes(content)
+    path = tmp_path / stub / file
+    if content == 7:
+        content = json.dumps({**json.loads(path.read_text()), "versions": 7}).encode()
+    path.write_bytes(content)
     with pytest.raises(InputError, match=said):
         run(stub, digits, preset="smoke", output_dir=tmp_path, resume=True)
+
+
+@pytest.fixture
+def unfinished(stub, digits, tmp_path):
+    """The options of a run of three epochs whose results were not written, and the results of a whole one."""
+    options = {"preset": "smoke", "epochs": 3, "output_dir": tmp_path}
+    results = run(stub, digits, **options)
+    (tmp_path / stub / "results.json").unlink()
+    return {**options, "resume": True}, results
+
+
+def without_seconds(results):
+    return {**results, "seconds": None}
+
+
+@pytest.mark.parametrize("with_request", [True, False])
+@pytest.mark.parametrize("other, said", [({"seed": 1}, "seed 0, not 1"), ({"epochs": 4}, "epochs 3, not 4")])
+def test_a_run_does_not_go_on_with_the_checkpoint_of_another_request(
+    other, said, with_request, unfinished, stub, digits, tmp_path
+):
+    options, _ = unfinished
+    if not with_request:
+        (tmp_path / stub / "request.json").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=f"holds an unfinished run with {said}: give the same options"):
+        run(stub, digits, **{**options, **other})
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("with_request", [True, False])
+def test_a_run_does_not_go_on_with_other_data_of_the_same_name(with_request, unfinished, stub, digits, tmp_path):
+    """One pixel differs."""
+    images = digits.train.images.copy()
+    images[0, 0] += 1
+    other = dataclasses.replace(digits, train=dataclasses.replace(digits.train, images=images))
+    if not with_request:
+        (tmp_path / stub / "request.json").unlink()
+    with pytest.raises(InputError, match=f"unfinished run with data_sha256 {digits.sha256[:12]}"):
+        run(stub, other, **unfinished[0])
+
+
+def test_a_run_without_its_request_goes_on_as_the_same(unfinished, stub, digits, tmp_path):
+    (tmp_path / stub / "request.json").unlink()
+    assert without_seconds(run(stub, digits, **unfinished[0])) == without_seconds(unfinished[1])
+
+
+@pytest.mark.parametrize("key", ["tfgen", "commit", "tensorflow", "keras", "numpy"])
+def test_a_run_that_goes_on_with_other_versions_says_so_and_lists_them_all(
+    key, unfinished, stub, digits, tmp_path, monkeypatch, capsys
+):
+    options, results = unfinished
+    now = {**versions(), key: "9.9"}
+    monkeypatch.setattr("tfgen.runner.run.versions", lambda: now)
+    resumed = run(stub, digits, **options)
+    printed = capsys.readouterr().out
+    assert f"was begun with {key} " in printed and "not '9.9': its results may differ in their last digits" in printed
+    assert (results["versions"], resumed["versions"]) == ([versions()], [versions(), now])
+    assert resumed["metrics"] == results["metrics"]
+
+
+@pytest.mark.parametrize(
+    "change", ["a row is missing", "a row has changed", "it is empty", "it is garbled", "it is lost"]
+)
+def test_a_changed_log_is_not_taken_over(change, unfinished, stub, digits, tmp_path):
+    options, results = unfinished
+    log = tmp_path / stub / "training.csv"
+    before = log.read_bytes()
+    lines = before.splitlines(keepends=True)
+    changed = {
+        "a row is missing": b"".join(lines[:2] + lines[3:]),
+        "a row has changed": before.replace(lines[2], lines[3]),
+        "it is empty": b"",
+        "it is garbled": b"\x00\xff,,,",
+    }
+    log.unlink()
+    if change in changed:
+        log.write_bytes(changed[change])
+    assert without_seconds(run(stub, digits, **options)) == without_seconds(results)
+    assert log.read_bytes() == before
+
+
+def test_a_torn_checkpoint_costs_an_epoch_and_nothing_else(unfinished, stub, digits, tmp_path, capsys):
+    options, results = unfinished
+    checkpoint = tmp_path / stub / "checkpoints" / "model.keras"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    assert run(stub, digits, **options)["metrics"] == results["metrics"]
+    printed = capsys.readouterr().out
+    assert "going on from model.previous.keras" in printed and "resuming after epoch" in printed
 
 
 def test_a_directory_of_checkpoints_that_is_a_link_is_replaced_and_its_target_spared(stub, digits, tmp_path):

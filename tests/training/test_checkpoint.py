@@ -1,6 +1,7 @@
 """Checkpoints and logs: what a kill leaves, going on bit for bit, and a used model that begins as a new one does."""
 
 import csv
+import os
 import shutil
 
 import keras
@@ -24,6 +25,7 @@ from tfgen.training.checkpoint import (
 )
 
 STEPS = 4
+IDENTITY = {"seed": 3}
 
 
 @pytest.fixture
@@ -65,7 +67,12 @@ def fit(model, pairs, x, directory=None, epochs=2, first_epoch=0, callbacks=()):
         # Without validation Keras logs it as missing.
         validation = (x[:16], x[:16]) if pairs else keras.utils.pack_x_y_sample_weight(x[:16])
         log = keras.callbacks.CSVLogger(directory / "log.csv", append=first_epoch > 0)
-        callbacks = [EpochSeconds(), log, *callbacks, Checkpoint(directory / "model.keras")]
+        callbacks = [
+            EpochSeconds(),
+            log,
+            *callbacks,
+            Checkpoint(directory / "model.keras", directory / "log.csv", IDENTITY, epochs),
+        ]
     model.fit(
         x,
         x if pairs else None,
@@ -105,7 +112,7 @@ def test_a_training_killed_before_its_checkpoint_goes_on_bit_for_bit(build, x, t
     assert len(read_log(log)["epoch"]) == 2  # an epoch more than there is a checkpoint of
 
     resumed, _ = build()
-    assert restore(resumed, checkpoint, log, STEPS) == 1
+    assert restore(resumed, checkpoint, log, STEPS, IDENTITY) == 1
     assert read_log(log)["epoch"] == [0]
     fit(resumed, pairs, x, tmp_path / "killed", 3, first_epoch=1)
     assert all(equal(state(resumed), state(whole)))
@@ -135,7 +142,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(trained, tmp
         raise Killed
 
     monkeypatch.setattr(model, "save", half)
-    callback = Checkpoint(tmp_path / "model.keras")
+    callback = Checkpoint(tmp_path / "model.keras", directory / "log.csv", IDENTITY, 2)
     callback.set_model(model)
     with pytest.raises(Killed):
         callback.on_epoch_end(1)
@@ -143,24 +150,123 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(trained, tmp
     assert all(equal(keras.models.load_model(tmp_path / "model.keras").get_weights(), model.get_weights()))
 
 
-@pytest.mark.parametrize("file, content", [("model.keras", b"PK"), ("model.keras", None), ("log.csv", None)])
-def test_files_that_cannot_be_read_are_named_with_the_directory_to_delete(file, content, trained, tmp_path):
-    model, directory = trained
-    copied = shutil.copytree(directory, tmp_path / "run" / "checkpoints")
-    if content is None:
-        (copied / file).unlink()
+def restored(model, directory, identity=IDENTITY):
+    return restore(model, directory / "model.keras", directory / "log.csv", STEPS, identity)
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of the trained model's directory, with the checkpoint before the last one, of the same epoch."""
+    directory = shutil.copytree(trained[1], tmp_path / "run" / "checkpoints")
+    shutil.copy(directory / "model.keras", directory / "model.previous.keras")
+    return directory
+
+
+def half(content):
+    return content[: len(content) // 2]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def nothing(content):
+    return b""
+
+
+@pytest.mark.parametrize("torn", [half, flipped, nothing, None])
+def test_a_torn_checkpoint_falls_back_to_the_one_before_and_says_so(torn, trained, copied, capsys):
+    """As a power failure leaves one, and between the two renames."""
+    model, weights = trained[0], trained[0].get_weights()
+    checkpoint = copied / "model.keras"
+    content = checkpoint.read_bytes()
+    checkpoint.unlink()
+    if torn is not None:
+        checkpoint.write_bytes(torn(content))
+    model.set_weights([weight + 1 for weight in weights])
+    assert restored(model, copied) == 1
+    assert all(equal(model.get_weights(), weights))
+    printed = capsys.readouterr().out
+    assert f"{checkpoint} cannot be read" in printed and printed.endswith("going on from model.previous.keras\n")
+    # The next checkpoint is renamed over a whole one only.
+    assert checkpoint.read_bytes() == content
+
+
+@pytest.mark.parametrize("torn", [half, flipped, nothing])
+def test_checkpoints_that_are_both_torn_are_named_with_the_directory_to_delete(torn, trained, copied, tmp_path):
+    for name in ("model.keras", "model.previous.keras"):
+        (copied / name).write_bytes(torn((copied / name).read_bytes()))
+    said = rf"model\.keras cannot be read .*; delete {tmp_path / 'run'} to start over"
+    with pytest.raises(InputError, match=said):
+        restored(trained[0], copied)
+
+
+@pytest.mark.parametrize("log", [None, "", "\0\xff", "epoch,loss\n", "epoch,loss\n0,1.0\n", "epoch\n0\n1\n2\n"])
+def test_a_log_that_was_lost_or_changed_is_written_again_as_it_was(log, trained, copied, capsys):
+    before = (copied / "log.csv").read_bytes()
+    if log is None:
+        (copied / "log.csv").unlink()
     else:
-        (copied / file).write_bytes(content)
-    with pytest.raises(InputError, match=rf"{file}.* cannot be read .*; delete {tmp_path / 'run'} to start over"):
-        restore(model, copied / "model.keras", copied / "log.csv", STEPS)
+        (copied / "log.csv").write_text(log)
+    assert restored(trained[0], copied) == 1
+    assert (copied / "log.csv").read_bytes() == before
+    assert "log.csv is not as the run left it: it is written again from model.keras" in capsys.readouterr().out
+    assert restored(trained[0], copied) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_goes_on_with_its_own_checkpoint_only(trained, copied):
+    before = trained[0].get_weights()
+    with pytest.raises(InputError, match=r"model\.keras is of a run with seed 3, not 4; delete .*run to start over"):
+        restored(trained[0], copied, {"seed": 4})
+    assert all(equal(trained[0].get_weights(), before))
+
+
+def test_a_checkpoint_is_on_disk_before_it_takes_its_name(trained, copied, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr("tfgen.training.checkpoint.sync", lambda path: done.append(("sync", path.name)))
+
+    def renamed(old, new):
+        done.append((old.name, new.name))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", renamed)
+    callback = Checkpoint(copied / "model.keras", copied / "log.csv", IDENTITY, 2)
+    callback.set_model(trained[0])
+    callback.save()
+    assert done == [
+        ("sync", ".model.keras"),
+        ("model.keras", "model.previous.keras"),
+        (".model.keras", "model.keras"),
+        ("sync", "checkpoints"),
+    ]
+
+
+@pytest.mark.parametrize("cost, saved", [(1.0, [0, 3, 6, 9, 11]), (0.1, [*range(12)])])
+def test_checkpoints_take_a_bounded_share_of_the_time(cost, saved, monkeypatch, tmp_path):
+    """Epochs of 8 seconds, a twentieth of which is 0.4: one of 1 second is due when 20 have passed."""
+    clock, epochs = [0.0], []
+    monkeypatch.setattr("tfgen.training.checkpoint.time.monotonic", lambda: clock[0])
+    callback = Checkpoint(tmp_path / "model.keras", tmp_path / "log.csv", IDENTITY, 12)
+
+    def save():
+        epochs.append(epoch)
+        clock[0] += cost
+
+    monkeypatch.setattr(callback, "save", save)
+    for epoch in range(12):
+        clock[0] += 8
+        callback.on_epoch_end(epoch)
+    assert epochs == saved
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 def test_the_checkpoint_of_another_architecture_is_refused(trained):
     other = stacked_autoencoder(784, (8, 5, 8))
     other.compile(decaying_adam(), loss=squared_error)
-    with pytest.raises(InputError, match=r"model\.keras or its log .* cannot be read"):
-        restore(other, trained[1] / "model.keras", trained[1] / "log.csv", STEPS)
+    with pytest.raises(InputError, match=r"model\.keras cannot be read"):
+        restored(other, trained[1])
 
 
 # Logs.

@@ -121,7 +121,8 @@ def test_a_killed_training_goes_on_bit_for_bit_where_its_checkpoint_is(make_run,
     assert resumed.seconds_before == resumed_history["seconds"][0] > 0 and run.seconds_before == 0
 
     # Wrong: the batches of the first epoch once more.
-    (run.directory / "checkpoints" / "model.keras").unlink()
+    for checkpoint in run.directory.glob("checkpoints/*.keras"):
+        checkpoint.unlink()
     with pytest.raises(Killed):
         fit(make_run("parts", epochs=3), callbacks=[kill])
     stream = Batches.stream
@@ -149,6 +150,7 @@ def test_each_training_has_a_log_a_checkpoint_and_as_many_epochs_as_are_asked_fo
         "checkpoints",
         "checkpoints/model.keras",
         "checkpoints/second.keras",
+        "checkpoints/second.previous.keras",
         "training.csv",
         "training_second.csv",
     }

@@ -2,11 +2,34 @@
 
 import importlib.metadata
 import os
+import pathlib
 import platform
+import subprocess
 
 import tfgen
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
+
+
+def versions():
+    """Returns what may change the bits of a result: the versions of tfgen, with its commit, and of what it rests on.
+
+    In a checkout, the commit is that of HEAD, and ends in `-dirty` if files under version control have changed since.
+    """
+    packages = {package: importlib.metadata.version(package) for package in ("tensorflow", "keras", "numpy")}
+    return {"tfgen": tfgen.__version__, **_commit(), **packages}
+
+
+def _commit():
+    root = pathlib.Path(tfgen.__file__).parent.parent
+    if not (root / ".git").exists():  # An installed package, perhaps within another project's repository.
+        return {}
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+    except (OSError, subprocess.CalledProcessError):  # No git, or a repository of another user.
+        return {"commit": "unknown"}
+    return {"commit": found.strip()}
 
 
 def environment():

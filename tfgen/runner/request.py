@@ -1,13 +1,13 @@
 """What is asked for: checked before TensorFlow is loaded or anything is written. Imports no TensorFlow."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 
-import tfgen
 from tfgen.errors import InputError
-from tfgen.files import check_writable, read_json
+from tfgen.files import check_writable, named_difference, read_json
 from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE, PRESETS
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
@@ -81,12 +81,12 @@ class Request:
         """Returns the request for the run of a recipe that this one needs: of seed 0, and as it stands."""
         return dataclasses.replace(self, recipe=name, seed=0, epochs=None, settings=(), resume=True)
 
-    def contents(self, data):
-        """Returns what `request.json` holds of it, as it will be read back: tuples become lists."""
+    def identity(self, data):
+        """Returns all that decides the results but the versions, as JSON will give it back: tuples become lists."""
         contents = {
-            "tfgen": tfgen.__version__,
             "recipe": self.recipe,
             "dataset": data.name,
+            "data_sha256": data.sha256,
             "preset": self.preset,
             "seed": self.seed,
             "deterministic": self.deterministic,
@@ -120,12 +120,11 @@ def check(request, data):
         raise InputError(f"{request.recipe}: {error}") from error
     for name in missing_runs(request, data):
         check(request.for_needed(name), data)
-    directory = request.directory
-    if request.resume and (directory / "request.json").exists() and not (directory / "results.json").exists():
-        difference = difference_to(request, data)
+    if request.resume and not (request.directory / "results.json").exists():
+        difference = difference_of_unfinished(request, data)
         if difference:
             raise InputError(
-                f"{directory} holds an unfinished run with {difference}: give the same options to resume it, "
+                f"{request.directory} holds an unfinished run with {difference}: give the same options to resume it, "
                 "name another --output-dir, or delete it"
             )
 
@@ -140,8 +139,9 @@ def missing_runs(request, data):
     for name in RECIPES[request.recipe].needs:
         directory = request.directory.with_name(name)
         path = directory / "results.json"
+        wanted = {"dataset": data.name, "data_sha256": data.sha256, "preset": request.preset}
         found = read_results(path) if path.exists() else {}
-        if [found.get(key) for key in ("dataset", "preset")] != [data.name, request.preset]:
+        if {key: found.get(key) for key in wanted} != wanted:
             missing.append(name)
         elif not (directory / "saved_model" / "saved_model.pb").exists():
             raise InputError(
@@ -158,12 +158,26 @@ def missing_runs(request, data):
 
 def difference_to(request, data):
     """Returns in what the request that the directory's run was made for differs from this one; empty if in nothing."""
-    path, contents = request.directory / "request.json", request.contents(data)
+    path = request.directory / "request.json"
     if not path.exists():
         return "no request.json"
-    earlier = read_json(path)
-    return "; ".join(
-        f"{key} {earlier.get(key)!r}, not {contents.get(key)!r}"
-        for key in {**contents, **earlier}
-        if earlier.get(key) != contents.get(key)
-    )
+    earlier = {key: value for key, value in read_json(path).items() if key != "versions"}
+    return named_difference(earlier, request.identity(data))
+
+
+def difference_of_unfinished(request, data):
+    """Returns in what an unfinished run differs from a request, by its checkpoints where `request.json` is gone.
+
+    A checkpoint that cannot be read says nothing: whether there is another one to go on from shows when it is restored.
+    """
+    if (request.directory / "request.json").exists():
+        return difference_to(request, data)
+    from tfgen.training.checkpoint import read_member
+
+    for path in sorted(request.directory.glob("checkpoints/*.keras")):
+        with contextlib.suppress(InputError):
+            identity, _ = read_member(path)
+            return named_difference(
+                {key: value for key, value in identity.items() if key != "training"}, request.identity(data)
+            )
+    return ""

@@ -22,6 +22,13 @@ def _is_setting(value):
     return scalar or (type(value) is str and re.fullmatch(r"[\w .,+-]{1,100}", value, re.ASCII) is not None)
 
 
+# What a run was computed with: at the end of a list, the last.
+VERSIONS = schema.Rule(
+    lambda value: (
+        type(value) is list and all(type(one) is dict and all(map(schema.TEXT.allows, one.values())) for one in value)
+    ),
+    "a list of objects from package to version",
+).optional()
 # What the values of a results file must be; those of the metrics and of the environment follow.
 RESULTS = {
     "recipe": schema.TEXT,
@@ -37,6 +44,7 @@ RESULTS = {
     "saved_model": schema.or_null(schema.matching(RELATIVE, "a directory in the run's directory")).optional(),
     "seconds": schema.number(0, 1e9),
     "environment": schema.OBJECT,
+    "versions": VERSIONS,
     # Of another version perhaps, with other fields.
     "config": schema.names_of(_is_setting, "an object of hyper-parameters: numbers, words, true, false, lists of them"),
 }
@@ -58,18 +66,20 @@ ENVIRONMENT = {
 }
 
 
-def write_results(run, name, seconds):
+def write_results(run, name, seconds, versions):
     """Writes a run's `results.json`; returns its contents.
 
     Args:
         run: the `Run` whose experiment has ended.
         name: of the recipe.
         seconds: that the run took, with those before it was resumed.
+        versions: list of all that it was computed with, more than one if it was resumed with others.
     """
     results = {
         "recipe": name,
         "lecture_items": list(run.recipe.lecture_items),
         "dataset": run.data.name,
+        "data_sha256": run.data.sha256,
         "comparable": run.data.comparable,
         "preset": run.preset,
         "seed": run.seed,
@@ -79,6 +89,7 @@ def write_results(run, name, seconds):
         "saved_model": "saved_model" if (run.directory / "saved_model").exists() else None,
         "seconds": round(seconds, 1),
         "environment": environment(),
+        "versions": versions,
         "config": json.loads(json.dumps(dataclasses.asdict(run.config))),
     }
     write_atomically(run.directory / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())

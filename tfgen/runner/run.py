@@ -6,12 +6,14 @@ import time
 
 import tensorflow as tf
 
+from tfgen import schema
 from tfgen.errors import InputError
-from tfgen.files import write_atomically
+from tfgen.files import named_difference, read_json, write_atomically
 from tfgen.recipes import MODULES
 from tfgen.runner.directory import clear, move_aside, reserved
+from tfgen.runner.environment import versions
 from tfgen.runner.request import Request, check, difference_to, missing_runs
-from tfgen.runner.results import read_results, write_results
+from tfgen.runner.results import VERSIONS, read_results, write_results
 from tfgen.training.run import Run
 
 
@@ -56,12 +58,30 @@ def carry_out(request, data, tensorboard=False):
                 print(f"{request.recipe}: already finished, see {directory / 'results.json'}", flush=True)
                 return read_results(directory / "results.json")
         directory.mkdir(parents=True, exist_ok=True)
+        unfinished = any(directory.glob("checkpoints/*.keras")) and request.resume
         clear(directory, keep_unfinished=request.resume)
-        write_atomically(directory / "request.json", json.dumps(request.contents(data), indent=1).encode())
-        return _experiment(request, data, tensorboard)
+        seen = _versions_seen(directory / "request.json") if unfinished else [versions()]
+        contents = {**request.identity(data), "versions": seen}
+        write_atomically(directory / "request.json", json.dumps(contents, indent=1).encode())
+        return _experiment(request, data, tensorboard, seen)
 
 
-def _experiment(request, data, tensorboard):
+def _versions_seen(path):
+    """Returns the versions that an unfinished run has been computed with and will be, each once, the present last.
+
+    Prints in what the present ones differ: the same request then need not give the same bits.
+    """
+    now = versions()
+    contents = read_json(path) if path.exists() else {}
+    schema.check(path, contents, {"versions": VERSIONS})
+    earlier = contents.get("versions", [])
+    if earlier and earlier[-1] != now:
+        difference = named_difference(earlier[-1], now)
+        print(f"{path.parent} was begun with {difference}: its results may differ in their last digits", flush=True)
+    return [*(one for one in earlier if one != now), now]
+
+
+def _experiment(request, data, tensorboard, seen):
     """Calls the recipe's `experiment` and writes its results."""
     started = time.monotonic()
     if request.deterministic:
@@ -76,6 +96,7 @@ def _experiment(request, data, tensorboard):
         request.seed,
         request.deterministic,
         tensorboard,
+        request.identity(data),
     )
     module.experiment(run)
-    return write_results(run, request.recipe, run.seconds_before + time.monotonic() - started)
+    return write_results(run, request.recipe, run.seconds_before + time.monotonic() - started, seen)

@@ -1,15 +1,22 @@
-"""A training's checkpoint and its log, and going on from them: bit for bit as if nothing had happened."""
+"""A training's checkpoints and its log, and going on from them: bit for bit as if nothing had happened."""
 
 import csv
+import json
 import math
 import os
 import time
 import zipfile
+import zlib
 
 import keras
 
 from tfgen.errors import InputError, RunError
-from tfgen.files import write_atomically
+from tfgen.files import named_difference, sync, write_atomically
+
+# Of a training's time, the most that its checkpoints may take: where epochs are short, some are not saved.
+MOST_TIME_SAVING = 0.05
+# What a checkpoint holds beside Keras's own files: whose it is, and the log until then.
+MEMBER = "tfgen.json"
 
 
 class EpochSeconds(keras.callbacks.Callback):
@@ -37,20 +44,68 @@ class StopWhereItDiverges(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the model with its optimizers after each epoch: whole, and then renamed, so that a kill leaves no half.
+    """Saves the model with its optimizers, the log and the run's identity after an epoch, and keeps the last two.
+
+    A checkpoint is whole and on disk before it takes its name, so that neither a kill nor a power failure leaves half
+    of one. It is saved after the first epoch, the last one, and each one that ends when saving takes less than
+    `MOST_TIME_SAVING` of the time.
 
     Args:
         path: of the `.keras` file.
+        log: path of the training's CSV log.
+        identity: dict of what decides the training's result; only the same run goes on with its checkpoint.
+        epochs: of the whole training.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, log, identity, epochs):
         super().__init__()
         self.path = path
+        self.log = log
+        self.identity = identity
+        self.epochs = epochs
+        self.saved_at = self.cost = None
 
     def on_epoch_end(self, epoch, logs=None):
+        started = time.monotonic()
+        due = self.saved_at is None or self.cost < MOST_TIME_SAVING * (started - self.saved_at)
+        if due or epoch + 1 == self.epochs:
+            self.save()
+            self.saved_at = time.monotonic()
+            self.cost = self.saved_at - started
+
+    def save(self):
         temporary = self.path.with_name(f".{self.path.name}")
         self.model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(MEMBER, json.dumps({"identity": self.identity, "log": self.log.read_bytes().decode()}))
+        sync(temporary)
+        if self.path.exists():
+            os.replace(self.path, previous(self.path))
         os.replace(temporary, self.path)
+        sync(self.path.parent)
+
+
+def previous(path):
+    """Returns the path of the checkpoint before the one at `path`."""
+    return path.with_suffix(f".previous{path.suffix}")
+
+
+def read_member(path):
+    """Returns `(identity, log)` of a checkpoint after a check that the whole file is as it was written.
+
+    Raises:
+        InputError: if it is torn or damaged, or tfgen has not written it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"{damaged} is damaged")
+            contents = json.loads(archive.read(MEMBER))
+            return contents["identity"], contents["log"]
+    # zipfile raises the last two for what no program has written.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise InputError(f"{path} cannot be read ({error})") from error
 
 
 def optimizers_of(model):
@@ -60,35 +115,56 @@ def optimizers_of(model):
     return [model.optimizer]
 
 
-def restore(model, checkpoint, log, steps_per_epoch):
-    """Restores weights, optimizers and iterations into a compiled model, and the log to the checkpoint's epoch.
+def restore(model, checkpoint, log, steps_per_epoch, identity):
+    """Restores weights, optimizers and iterations into a compiled model, and the log as it was at the checkpoint.
+
+    The checkpoint's own copy of the log is written: a run killed between the line of an epoch and its checkpoint has
+    logged an epoch too many, and lines may have been lost or changed since.
 
     Args:
         model: `keras.Model`, compiled as when the checkpoint was saved.
-        checkpoint: path of what `Checkpoint` has saved.
+        checkpoint: path of what `Checkpoint` has saved. If it is torn, the one before is restored, which is printed.
         log: path of its CSV log.
         steps_per_epoch: updates of the first optimizer in an epoch.
+        identity: of the run that is to go on.
 
     Returns:
         The number of epochs done.
 
     Raises:
-        InputError: if one of the files cannot be read, or is that of another model.
+        InputError: if neither checkpoint can be read, or it is that of another model or another run.
     """
+    path, (found, lines) = _last_whole(checkpoint)
+    difference = named_difference(found, identity)
+    if difference:
+        raise InputError(f"{path} is of a run with {difference}; delete {checkpoint.parent.parent} to start over")
+    for optimizer in optimizers_of(model):
+        if not optimizer.built:  # Keras would leave its state out.
+            optimizer.build(model.trainable_variables)
     try:
-        for optimizer in optimizers_of(model):
-            if not optimizer.built:  # Keras would leave its state out.
-                optimizer.build(model.trainable_variables)
-        model.load_weights(checkpoint)
-        lines = log.read_text().splitlines(keepends=True)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{checkpoint} or its log {log} cannot be read ({error}); delete {checkpoint.parent.parent} to start over"
-        ) from error
-    epochs = int(optimizers_of(model)[0].iterations) // steps_per_epoch
-    # A run killed between the line of an epoch and its checkpoint has logged an epoch too many.
-    write_atomically(log, "".join(lines[: 1 + epochs]).encode())
-    return epochs
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete {checkpoint.parent.parent} to start over") from error
+    if path != checkpoint:
+        os.replace(path, checkpoint)
+    if not (log.exists() and log.read_bytes().startswith(lines.encode())):
+        print(f"{log} is not as the run left it: it is written again from {checkpoint.name}", flush=True)
+    write_atomically(log, lines.encode())
+    return int(optimizers_of(model)[0].iterations) // steps_per_epoch
+
+
+def _last_whole(checkpoint):
+    """Returns the path and the `read_member` of a training's last checkpoint, or of the one before if it is torn."""
+    try:
+        return checkpoint, read_member(checkpoint)
+    except InputError as error:
+        earlier = previous(checkpoint)
+        try:
+            kept = read_member(earlier)
+        except InputError:
+            raise InputError(f"{error}; delete {checkpoint.parent.parent} to start over") from error
+        print(f"{error}: going on from {earlier.name}", flush=True)
+        return earlier, kept
 
 
 def read_log(path):

@@ -15,6 +15,7 @@ from tfgen.training.checkpoint import (
     Checkpoint,
     EpochSeconds,
     StopWhereItDiverges,
+    previous,
     read_log,
     restore,
 )
@@ -40,12 +41,15 @@ class Run:
         seed: int >= 0; initial weights, the order of the data and all noise are functions of it.
         deterministic: whether TensorFlow uses deterministic kernels only, and no XLA.
         tensorboard: whether the training is logged for TensorBoard as well.
+        identity: dict of what decides the result, which each checkpoint keeps: another run does not go on with it.
         metrics: recorded so far, by name.
         figures: paths of the figures written so far.
         seconds_before: seconds of training before the run was resumed.
     """
 
-    def __init__(self, recipe, config, data, directory, preset, seed=0, deterministic=False, tensorboard=False):
+    def __init__(
+        self, recipe, config, data, directory, preset, seed=0, deterministic=False, tensorboard=False, identity=None
+    ):
         self.recipe = recipe
         self.config = config
         self.data = data
@@ -54,6 +58,7 @@ class Run:
         self.seed = seed
         self.deterministic = deterministic
         self.tensorboard = tensorboard
+        self.identity = identity or {"preset": preset, "seed": seed, "deterministic": deterministic}
         self.metrics = {}
         self.figures = []
         self.seconds_before = 0.0
@@ -96,17 +101,19 @@ class Run:
         log = self.directory / ("training.csv" if name == "model" else f"training_{name}.csv")
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         first_epoch = 0
-        if checkpoint.exists():
-            first_epoch = restore(model, checkpoint, log, steps)
+        identity = {**self.identity, "training": name}
+        if checkpoint.exists() or previous(checkpoint).exists():
+            first_epoch = restore(model, checkpoint, log, steps, identity)
             self.seconds_before += sum(read_log(log)["seconds"])
-            print(f"resuming after epoch {first_epoch} of {epochs}", flush=True)
+            done = "finished already" if first_epoch >= epochs else f"resuming after epoch {first_epoch} of {epochs}"
+            print(done if name == "model" else f"{name}: {done}", flush=True)
         if first_epoch < epochs:
             callbacks = [
                 EpochSeconds(),
                 keras.callbacks.CSVLogger(log, append=first_epoch > 0),
                 StopWhereItDiverges(),
                 *callbacks,
-                Checkpoint(checkpoint),
+                Checkpoint(checkpoint, log, identity, epochs),
             ]
             if self.tensorboard:
                 logs = self.directory / "tensorboard" / ("" if name == "model" else name)
