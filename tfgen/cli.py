@@ -87,6 +87,9 @@ def _parser():
     command.add_argument(
         "--all-interfaces", action="store_true", help="open the ports to other machines too, without authentication"
     )
+    command.add_argument(
+        "--no-batching", action="store_true", help="compute each request by itself, apart from those of others"
+    )
     command.set_defaults(function=_serve)
 
     command = commands.add_parser("query", parents=[debug], help="query a running server: status, signatures, outputs")
@@ -288,7 +291,8 @@ def _publish(args):
 def _serve(args):
     from tfgen.serving import server
 
-    server.serve(args.models, args.label, args.rest_port, args.grpc_port, args.timeout, args.all_interfaces)
+    ports = args.rest_port, args.grpc_port
+    server.serve(args.models, args.label, *ports, args.timeout, args.all_interfaces, not args.no_batching)
 
 
 def _query(args):

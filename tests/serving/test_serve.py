@@ -36,7 +36,10 @@ if os.environ.get("STAND_IN_FAILS"):
     sys.exit(3)
 open(os.environ["STAND_IN_RECORD"], "w").write(json.dumps({{"flags": flags, "pid": os.getpid(), **{{
     name: open(flags[name]).read() for name in ("model_config_file", "batching_parameters_file",
-    "monitoring_config_file")}}}}))
+    "monitoring_config_file") if name in flags}}}}))
+if "STAND_IN_LOG" in os.environ:  # As the server, which opens REST only after all versions.
+    print(os.environ["STAND_IN_LOG"], file=sys.stderr, flush=True)
+    time.sleep(60)
 tensor = lambda *sizes: {{"dtype": "DT_FLOAT", "tensor_shape": {{"dim": [{{"size": str(size)}} for size in sizes]}}}}
 signatures = {{"generate": {{"inputs": {{"seed": tensor(-1)}}, "outputs": {{"image": tensor(-1, 784)}}}}}}
 
@@ -145,6 +148,7 @@ def test_the_binary_is_started_with_paths_of_this_machine_and_stopped(place, mod
     assert seen["running"] and seen["status"][0]["state"] == "AVAILABLE"
     flags = seen["flags"]
     assert (flags["port"], flags["rest_api_port"]) == (str(ports["grpc_port"]), str(ports["rest_port"]))
+    assert flags["max_num_load_retries"] == "0"
     assert "enable_batching" in flags and "allow_version_labels_for_unavailable_models" in flags
     parsed = text_format.Parse(seen["model_config_file"], model_server_config_pb2.ModelServerConfig())
     gan, vae = parsed.model_config_list.config
@@ -157,6 +161,20 @@ def test_the_binary_is_started_with_paths_of_this_machine_and_stopped(place, mod
     assert "2 models, available over REST" in printed and "  gan: version 1, 2\n  vae: version 12\n" in printed
     assert "Open to every machine" in printed
     assert f"http://127.0.0.1:{ports['rest_port']}/v1/models/gan:predict" in printed
+
+
+def test_without_batching_the_server_is_given_no_batching(place, models, ports):
+    executable(place / "bin" / "tensorflow_model_server", STAND_IN)
+    flags = started(place, models, ports, all_interfaces=True, batching=False)["flags"]
+    assert not any("batching" in flag for flag in flags)
+
+
+def test_what_is_not_served_is_named(place, models, ports, capsys):
+    executable(place / "bin" / "tensorflow_model_server", STAND_IN)
+    (models / "gan" / "07").mkdir()
+    started(place, models, ports, all_interfaces=True)
+    said = "  not served: gan/07 is no version; while it is there, new ones of gan wait for a restart\n"
+    assert said in capsys.readouterr().out
 
 
 def test_docker_fetches_the_image_once_and_opens_the_ports_on_loopback_alone(place, models, ports, capsys):
@@ -229,6 +247,28 @@ def test_a_server_that_does_not_come_up_is_stopped_and_told(
         Client(f"http://127.0.0.1:{ports['rest_port']}").status("gan")
 
 
+# What the server 2.20.0 writes where a version has no model, without the times.
+LOG = """
+I tensorflow_serving/core/loader_harness.cc:95] Successfully loaded servable version {name: gan version: 1}
+E tensorflow_serving/util/retrier.cc:41] Loading servable: {name: gan version: 2} failed: NOT_FOUND: \
+Could not find SavedModel .pb or .pbtxt at supplied export directory path: /models/gan/2
+I tensorflow_serving/core/loader_harness.cc:95] Successfully loaded servable version {name: vae version: 12}
+"""
+
+
+def test_a_version_that_cannot_load_is_told_at_once_with_the_server_s_own_error(place, models, ports, monkeypatch):
+    executable(place / "bin" / "tensorflow_model_server", STAND_IN)
+    monkeypatch.setenv("STAND_IN_LOG", LOG)
+    started = time.monotonic()
+    with pytest.raises(RunError) as caught:
+        server.serve(models, **ports, timeout=50, all_interfaces=True)
+    assert str(caught.value) == (
+        "the server cannot load gan version 2: NOT_FOUND: Could not find SavedModel .pb or .pbtxt at supplied export "
+        "directory path: /models/gan/2"
+    )
+    assert time.monotonic() - started < 30
+
+
 def tfgen_serve(*options, **streams):
     """Starts `tfgen serve` in a process that Ctrl-C reaches."""
     # A script's background jobs ignore it, and so would what these tests start when they are one.
@@ -274,6 +314,12 @@ def test_a_server_that_dies_ends_the_command(place, models, ports):
         out, err = process.communicate(timeout=60)
         assert process.returncode == 1 and out == ""
         assert err == "tfgen: the server ended by itself: it wrote nothing\n"
+
+
+def test_models_that_cannot_be_read_get_one_line(models, ports, monkeypatch):
+    monkeypatch.setattr("tfgen.serving.config.os.access", lambda path, mode: False)  # Root may read all.
+    with pytest.raises(InputError, match="models cannot be read; change its mode, or name another --models"):
+        server.serve(models, **ports)
 
 
 def test_what_cannot_be_served_gets_one_line(models, tmp_path, monkeypatch, capfd):

@@ -20,6 +20,10 @@ BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:2.20.0"
 # Time for the server and docker to stop once they are told to.
 STOP_SECONDS = 10
+# A line of the server's log for a version that it cannot load. Source: util/retrier.cc and core/loader_harness.cc.
+LOAD_FAILURE = re.compile(
+    r"(?:Loading servable: |for servable version )\{name: (.+) version: (-?[0-9]+)\}(?: failed)?: (.+)\n"
+)
 
 
 def check_serve(directory, labels, rest_port, grpc_port, timeout, all_interfaces):
@@ -35,6 +39,8 @@ def check_serve(directory, labels, rest_port, grpc_port, timeout, all_interfaces
     directory = pathlib.Path(directory)
     if not directory.is_dir():
         raise InputError(f"there is no directory {str(directory)!r}; publish a run first: tfgen publish runs/vae")
+    if not config.is_directory(directory.resolve()):
+        raise InputError(f"{directory} cannot be read; change its mode, or name another --models")
     found = config.models(directory)
     if not found:
         raise InputError(f"{directory} holds no published model; publish a run first: tfgen publish runs/vae")
@@ -65,12 +71,20 @@ def check_serve(directory, labels, rest_port, grpc_port, timeout, all_interfaces
 
 
 def serve(
-    directory="saved_models", labels=(), rest_port=8501, grpc_port=8500, timeout=120, all_interfaces=False, wait=None
+    directory="saved_models",
+    labels=(),
+    rest_port=8501,
+    grpc_port=8500,
+    timeout=120,
+    all_interfaces=False,
+    batching=True,
+    wait=None,
 ):
     """Serves all versions of every published model until it is interrupted.
 
     Args:
         directory, labels, rest_port, grpc_port, timeout, all_interfaces: see `check_serve`.
+        batching: whether the server computes requests that arrive together in one batch.
         wait: function to call with the server's process once all models are available; the server is stopped when it
             returns. None waits for the process to end.
 
@@ -92,11 +106,13 @@ def serve(
         (temporary / "monitoring.config").write_text(config.monitoring_config())
         flags = [
             f"--model_config_file={temporary_seen}/{config.MODELS_CONFIG}",
-            "--enable_batching",
-            f"--batching_parameters_file={temporary_seen}/batching.config",
             f"--monitoring_config_file={temporary_seen}/monitoring.config",
             "--allow_version_labels_for_unavailable_models",
+            # A version appears complete, by a rename: what fails once fails again, and REST stays closed meanwhile.
+            "--max_num_load_retries=0",
         ]
+        if batching:
+            flags += ["--enable_batching", f"--batching_parameters_file={temporary_seen}/batching.config"]
         name = f"tfgen-serving-{uuid.uuid4().hex[:12]}"
         if runner == BINARY:
             command = [BINARY, f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
@@ -189,7 +205,11 @@ def _wait_until_available(client, models, process, log, timeout):
     deadline = time.monotonic() + timeout
     pending = [(name, version) for name, versions in models.items() for version in versions]
     while pending:
-        if process.poll() is not None:
+        ended = process.poll() is not None
+        failure = LOAD_FAILURE.search(log.read_text(errors="replace"))
+        if failure:
+            raise RunError(f"the server cannot load {failure[1]} version {failure[2]}: {failure[3]}")
+        if ended:
             raise RunError(f"the server ended while starting: {_end_of_log(log)}")
         name, version = pending[0]
         try:
@@ -219,6 +239,10 @@ def _greet(client, directory, models, grpc_port, all_interfaces):
     print(f"{directory}: {len(models)} model{'s' if len(models) > 1 else ''}, available over REST at {client.address}")
     for name, versions in models.items():
         print(f"  {name}: version {', '.join(map(str, versions))}")
+        for stray in config.strays(directory / name):
+            print(
+                f"  not served: {name}/{stray} is no version; while it is there, new ones of {name} wait for a restart"
+            )
     print(f"gRPC: 127.0.0.1:{grpc_port}; metrics: {client.address}{config.METRICS_PATH}")
     if all_interfaces:
         print("*** Open to every machine that reaches this one, without authentication. ***")
