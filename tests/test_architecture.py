@@ -16,7 +16,7 @@ PACKAGE = pathlib.Path(tfgen.__file__).parent
 # A module may import from the floors below its own.
 ROOMS = (
     {"errors", "__init__"},
-    {"recipe", "files", "schema", "joint", "distributions", "losses"},
+    {"recipe", "files", "schema", "console", "joint", "distributions", "losses"},
     {"data", "figures", "models"},
     {"evaluation", "export", "sampling"},
     {"training"},

@@ -8,12 +8,13 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
 
 import tfgen
-from tfgen import data, sampling
+from tfgen import console, data, sampling
 from tfgen.errors import InputError
 from tfgen.recipe import LECTURE, PRESETS
 from tfgen.recipes import RECIPES
@@ -133,22 +134,36 @@ def _parser():
 
 
 def main(argv=None):
-    """Runs the command line. Returns the exit code: 0 done, 1 failed while running, 2 wrong use, 130 interrupted."""
+    """Runs the command line.
+
+    Returns:
+        The exit code: 0 done, 1 failed while running, 2 wrong use; 130, 143 and 129 stopped by Ctrl-C, SIGTERM and
+        SIGHUP.
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
+    with console.unbroken() as output, console.interruptible():
+        code = _call(argv)
+        output.flush()
+        # Whoever closes a pipe has seen enough. Any other failure has lost what was asked for.
+        if output.error is not None and not isinstance(output.error, BrokenPipeError):
+            print(f"tfgen: standard output could not be written ({output.error.strerror})", file=sys.stderr)
+            code = code or 1
+    return code
+
+
+def _call(argv):
+    """Calls the command that `argv` names; returns its exit code."""
     args = _parser().parse_args(argv)
     try:
         args.function(args)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of the output closed it early, as `head` does. Discard the rest, including what is flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("\ntfgen: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        by_signal = isinstance(stop, console.Terminated)
+        print(f"\ntfgen: {f'stopped by {stop}' if by_signal else 'interrupted'}", file=sys.stderr)
         if args.command == "run":
             program = ["tfgen"] if shutil.which("tfgen") else [sys.executable, "-m", "tfgen"]
             resume = [] if args.resume else ["--resume"]
             print(f"resume with: {shlex.join([*program, *argv, *resume])}", file=sys.stderr)
-        return 130
+        return 128 + (stop.number if by_signal else signal.SIGINT)
     except Exception as error:  # The last resort: any failure is reported in one line and, with --debug, its traceback.
         if args.debug:
             traceback.print_exc()
@@ -259,10 +274,11 @@ def _run(args):
     for request in requests:
         print(f"\n== {request.recipe}: {RECIPES[request.recipe].title}", flush=True)
         results.append(carry_out(request, dataset, args.tensorboard))
+    report = summary.write_report(args.output_dir)
     print(f"\n{tables.table(results)}\n")
     seconds = sum(result["seconds"] for result in results)
     count = f"{len(results)} recipe{'s' if len(results) > 1 else ''}"
-    print(f"{count}, {seconds:.0f} s; figures and models: {summary.write_report(args.output_dir)}")
+    print(f"{count}, {seconds:.0f} s; figures and models: {report}")
     if not all(result["comparable"] for result in results):
         print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import reprlib
 import uuid
 
@@ -31,6 +32,11 @@ def write_atomically(path, content):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def half_written(directory):
+    """Returns the paths of what `write_atomically` leaves in a directory when it is killed."""
+    return [path for path in pathlib.Path(directory).glob(".*") if re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name)]
 
 
 def sync(path):

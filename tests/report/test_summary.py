@@ -89,9 +89,11 @@ def test_a_report_of_results_without_figures_is_written(runs):
 
 
 def test_the_report_is_written_anew(runs):
+    """What a killed process has left half-written goes."""
     (runs / "report.md").write_text("stale")
+    (runs / f".report.md.{'0' * 32}").write_text("half")
     assert "stale" not in write_report(runs).read_text()
-    assert not [path for path in runs.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in runs.iterdir() if path.name.startswith(".")] == [".report.md.lock"]
 
 
 def test_the_table_and_the_report_show_every_metric_of_a_run(smoke, tmp_path):

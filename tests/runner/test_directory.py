@@ -15,12 +15,32 @@ LEFT_BY_A_RUN = {
     "training.csv": b"epoch",
     "training_second.csv": b"epoch",
     "checkpoints/model.keras": b"model",
+    "checkpoints/second.keras": b"model",
+    "checkpoints/second.previous.keras": b"model",
     "figures/training.png": b"picture",
     "saved_model/saved_model.pb": b"model",
     "tensorboard/events": b"events",
 }
-HALF_WRITTEN = {"checkpoints/.model.keras": b"half", ".saved_model.0123/saved_model.pb": b"half"}
-OF_THE_USER = {"notes.txt": b"mine", "my_figures/results.json": b"{}", "training.md": b"mine", "request.json": b"{}"}
+HEX = "0123456789abcdef" * 2
+HALF_WRITTEN = {
+    "checkpoints/.model.keras": b"half",
+    f"checkpoints/.second.csv.{HEX}": b"half",
+    f".training.csv.{HEX}": b"half",
+    f".results.json.{HEX}": b"half",
+    f"figures/.training.png.{HEX}": b"half",
+    f"checkpoints/.epoch_1.npz.{HEX}": b"half",
+    ".saved_model.0123/saved_model.pb": b"half",
+}
+OF_THE_USER = {
+    "notes.txt": b"mine",
+    "my_figures/results.json": b"{}",
+    "training.md": b"mine",
+    "training_notes.csv": b"mine",
+    ".notes": b"mine",
+    f".{HEX}": b"mine",
+    f"a.{HEX}": b"mine",
+    "request.json": b"{}",
+}
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from tfgen.files import write_atomically
+from tfgen.files import half_written, lock_of, locked, write_atomically
 from tfgen.recipes import RECIPES
 from tfgen.report.tables import HEADER, escaped, markdown_table, rows
 from tfgen.runner.results import load_results
@@ -25,5 +25,8 @@ def write_report(directory):
         figures = result.get("figures", ())
         lines += [f"![{escaped(pathlib.Path(name).stem)}]({result['recipe']}/{name})" for name in figures]
     path = pathlib.Path(directory) / "report.md"
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    with locked(lock_of(path)):
+        for leftover in half_written(directory):
+            leftover.unlink()
+        write_atomically(path, ("\n".join(lines) + "\n").encode())
     return path

@@ -5,7 +5,7 @@ import itertools
 import shutil
 
 from tfgen.errors import InputError
-from tfgen.files import lock_of, locked
+from tfgen.files import half_written, lock_of, locked
 
 
 @contextlib.contextmanager
@@ -34,10 +34,14 @@ def move_aside(directory):
 
 def clear(directory, keep_unfinished):
     """Removes what an earlier run has left, and nothing else: whatever else lies there is the user's."""
-    leftovers = [*directory.glob(".saved_model.*"), *directory.glob("checkpoints/.*")]
+    trainings = {path.name.split(".")[0] for path in directory.glob("checkpoints/*.keras")}
+    leftovers = [*directory.glob(".saved_model.*"), *directory.glob("checkpoints/.*.keras")]
+    for place in (directory, directory / "checkpoints", directory / "figures"):
+        leftovers += half_written(place)
     if not keep_unfinished:
-        # Results first: a directory that has some is whole.
-        leftovers += [directory / "results.json", *directory.glob("training*.csv")]
+        # Results first: a directory that has some is whole. Checkpoints, which name the logs, after them.
+        leftovers += [directory / "results.json", directory / "training.csv"]
+        leftovers += [directory / f"training_{name}.csv" for name in trainings]
         leftovers += [directory / name for name in ("checkpoints", "figures", "saved_model", "tensorboard")]
     for path in leftovers:
         if path.is_dir() and not path.is_symlink():

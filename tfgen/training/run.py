@@ -126,7 +126,8 @@ class Run:
                 steps_per_epoch=steps,
                 validation_data=without_tuning(held_out),
                 shuffle=False,
-                verbose=1 if sys.stdout.isatty() else 2,
+                # Keras draws its bar with characters of Unicode.
+                verbose=1 if sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf") else 2,
                 callbacks=callbacks,
             )
         return read_log(log)
