@@ -15,6 +15,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 from helpers import StubModule, contents
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tfgen import cli
 from tfgen.cli import main
@@ -274,6 +276,50 @@ def test_a_request_that_cannot_be_met_gets_one_line_and_code_2_and_writes_nothin
     assert_one_line(printed.err, BAD_REQUESTS[request_line])
     assert (code, printed.out) == (2, "")
     assert contents(place) == before
+
+
+class Loaded(Exception):
+    """TensorFlow would be loaded: the request has been found good so far."""
+
+
+# Beginnings of command lines, and what may follow: options with values that are right, nearly right, or anything.
+BEGINNINGS = [
+    [],
+    *(line.split() for line in ("list", "run", "run vae", "run gan vae --preset smoke", "run --all --preset smoke")),
+    *(line.split() for line in ("sample no_model", "publish results/vae", "serve --models empty", "table results")),
+    *(line.split() for line in ("data", "data status", "data import --from good", "data import --from truncated")),
+]
+OPTIONS = (
+    "--all --json --resume --deterministic --help --preset --dataset --seed --epochs --set --num --output --to "
+    "--models --label --rest-port --timeout --write --from --data-dir --output-dir --set=batch_size --"
+).split()
+VALUES = (
+    "vae gan smoke huge digits mnist file missing results empty 0 -1 3 1e400 nan 2147483648 99999999999999999999 1.5 "
+    "grid.png vae:stable=1 batch_size=3 batch_size= =3 epochs=1e9 hidden_units=(((((( learning_rate=nan activation="
+).split()
+TEXTS = st.text(max_size=20).filter(lambda text: ".." not in text and "/" not in text)
+FIELDS = st.sampled_from(["epochs", "batch_size", "learning_rate", "hidden_units", "latent_dim", "activation"])
+SETTINGS = st.builds("{}={}".format, FIELDS, TEXTS | st.sampled_from(["1", "(1,2)", "[3", "1_0", "1e3", "true"]))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(BEGINNINGS),
+    st.lists(st.sampled_from(OPTIONS) | st.sampled_from(VALUES) | SETTINGS | TEXTS, max_size=6),
+)
+def test_any_command_line_is_carried_out_or_refused_in_one_line(place, monkeypatch, capsys, beginning, rest):
+    def loaded(args):
+        raise Loaded
+
+    monkeypatch.setattr(cli, "_load_tensorflow", loaded)
+    code = call([*beginning, *rest])
+    printed = capsys.readouterr()
+    if code == 1:
+        assert "Loaded" in printed.err
+    elif code == 2:
+        assert_one_line(printed.err, [])
+    else:
+        assert (code, printed.err) == (0, "")
 
 
 def test_an_environment_that_names_a_file_as_data_directory_gets_one_line_and_code_2(place, capfd, monkeypatch):

@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {console.line(message)} (see {self.prog} --help)\n")
 
 
 def _parser():
@@ -168,11 +168,11 @@ def _call(argv):
         if args.debug:
             traceback.print_exc()
         if isinstance(error, InputError):
-            print(f"tfgen: {error}", file=sys.stderr)
+            print(f"tfgen: {console.line(str(error))}", file=sys.stderr)
             return 2
         message = " ".join(str(error).split()) or type(error).__name__
         hint = "" if type(error).__module__.startswith("tfgen") else " (--debug shows where)"
-        print(f"tfgen: {message[:600]}{hint}", file=sys.stderr)
+        print(f"tfgen: {console.line(message[:600])}{hint}", file=sys.stderr)
         return 1
     return 0
 

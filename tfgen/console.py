@@ -7,6 +7,11 @@ import sys
 import threading
 
 
+def line(text):
+    """Returns a text as one line that can be printed: line breaks and control characters become escapes."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class Terminated(KeyboardInterrupt):
     """A signal other than Ctrl-C's has asked the process to end.
 
