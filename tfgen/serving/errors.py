@@ -1,4 +1,4 @@
-"""The exceptions of a client of a model server, one for each kind of failure."""
+"""The exceptions of a client of a model server, one for each kind of failure, and what their messages repeat."""
 
 from tfgen.errors import InputError, RunError
 
@@ -28,7 +28,7 @@ class TooLargeError(InputError):
 
 
 class ServerError(RunError):
-    """The server failed, or is not a model server."""
+    """The server failed, is not a model server, or answered with what its signatures do not allow."""
 
 
 def error_from_message(message):
@@ -47,3 +47,16 @@ def remedy(kind):
     if kind is TooLargeError:
         return "; send fewer examples at once"
     return ""
+
+
+def shown(text, length=300):
+    """Returns foreign text for a message: one line of at most `length` characters, none of which a terminal obeys."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text[: 4 * length]).split())
+    return line if len(line) <= length else f"{line[: length - 4]} ..."
+
+
+def check_names(found, expected):
+    """Raises `ServerError` if the outputs of an answer are not those of the signature."""
+    if set(found) != set(expected):
+        names = [shown(", ".join(sorted(names)) or "nothing") for names in (found, expected)]
+        raise ServerError(f"the server answered with {names[0]} where its signature has {names[1]}")
