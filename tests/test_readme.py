@@ -181,6 +181,15 @@ def test_pictures_and_documents_stand_where_the_readme_points():
         assert (ROOT / link).exists(), link
 
 
+def test_each_promise_of_reliability_names_its_test():
+    promises = re.findall(
+        r"^\| (.+) \| `([\w/]+\.py)::(\w+)` \|$", (ROOT / "docs" / "reliability.md").read_text(), re.M
+    )
+    assert len(promises) > 30
+    for _, file, name in promises:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(), (file, name)
+
+
 def test_each_script_runs_its_recipe_and_says_what_it_is():
     for name, recipe in RECIPES.items():
         script = (ROOT / "scripts" / f"replicate_{name.replace('-', '_')}.py").read_text()
