@@ -65,6 +65,20 @@ def unfinished(request, data=None):
             "--epochs and --set epochs=... both say how many epochs; give one of them",
         ),
         ({"output_dir": ""}, "--output-dir is empty"),
+        # What only Python can give.
+        ({"recipe": ["vae"]}, "recipe must be a text, got ['vae']"),
+        ({"preset": None}, "preset must be a text, got None"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"seed": "1"}, "seed must be a whole number, got '1'"),
+        ({"epochs": True}, "epochs must be a whole number or None, got True"),
+        ({"epochs": 2.0}, "epochs must be a whole number or None, got 2.0"),
+        ({"settings": "epochs=3"}, "settings must be a list of texts, got 'epochs=3'"),
+        ({"settings": None}, "settings must be a list of texts, got None"),
+        ({"settings": [("epochs", 3)]}, "settings must be a list of texts, got [('epochs', 3)]"),
+        ({"deterministic": "no"}, "deterministic must be True or False, got 'no'"),
+        ({"output_dir": None}, "output_dir must be a path, got None"),
+        ({"resume": 1}, "resume must be True or False, got 1"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(tmp_path, monkeypatch, options, said):

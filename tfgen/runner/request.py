@@ -41,6 +41,21 @@ class Request:
     resume: bool = False
 
     def __post_init__(self):
+        for name, kind, allowed in (
+            ("recipe", str, "a text"),
+            ("preset", str, "a text"),
+            ("seed", int, "a whole number"),
+            ("epochs", int | None, "a whole number or None"),
+            ("settings", tuple | list, "a list of texts"),
+            ("deterministic", bool, "True or False"),
+            ("output_dir", str | os.PathLike, "a path"),
+            ("resume", bool, "True or False"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise InputError(f"{name} must be {allowed}, got {value!r}")
+        if not all(isinstance(text, str) for text in self.settings):
+            raise InputError(f"settings must be a list of texts, got {self.settings!r}")
         if self.recipe not in RECIPES:
             raise InputError(f"unknown recipe {self.recipe!r}; choose from {', '.join(RECIPES)}")
         if self.preset not in PRESETS:
