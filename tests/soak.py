@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 
+from tfgen.data import digits
 from tfgen.errors import InputError
 from tfgen.recipes import RECIPES
 from tfgen.runner.request import Request
@@ -41,8 +42,8 @@ def choose(generator, weights):
     return generator.choices(list(weights), list(weights.values()))[0]
 
 
-def random_options(generator):
-    """Returns the words of a request that is valid as far as the recipe itself tells."""
+def random_options(generator, data):
+    """Returns the words of a request that can be carried out on a dataset."""
     while True:
         name = generator.choice([name for name, recipe in RECIPES.items() if "smoke" in recipe.presets])
         fields = {field.name for field in dataclasses.fields(RECIPES[name].presets["smoke"])}
@@ -54,7 +55,7 @@ def random_options(generator):
             settings.append("precision=mixed_bfloat16")
         epochs = generator.choice((None, None, 2, 3))
         try:
-            Request(name, "smoke", epochs=epochs, settings=tuple(settings)).config()
+            Request(name, "smoke", epochs=epochs, settings=tuple(settings)).config().check(data)
         except InputError:
             continue
         words += ["--epochs", str(epochs)] if epochs else []
@@ -198,7 +199,8 @@ def soak(runs, seed, directory):
     """Does all of it; returns the number of runs in which something was wrong."""
     generator = random.Random(seed)
     counts, references, bad = collections.Counter(), {}, 0
-    requests = [random_options(generator) for _ in range(max(1, runs // 5))]
+    data = digits()
+    requests = [random_options(generator, data) for _ in range(max(1, runs // 5))]
     for number in range(runs):
         words = generator.choice(requests)
         key = " ".join(words)
