@@ -5,12 +5,14 @@ The process must not import TensorFlow's Python package, which would load the sa
 
 import ctypes
 import importlib.util
+import math
 import pathlib
 import time
 
 import numpy as np
 
 _DTYPES = {1: np.dtype(np.float32), 9: np.dtype(np.int64)}  # TF_FLOAT and TF_INT64 of tensorflow/c/tf_datatype.h.
+_STRING, _STRING_BYTES = 7, 24  # TF_STRING, and the size of a TF_TString of tensorflow/c/tf_tstring.h.
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _POINTER, _TEXT, _INT, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
 # Name -> types of result and arguments, as in tensorflow/c/c_api.h.
@@ -34,6 +36,8 @@ _FUNCTIONS = {
     "TF_TensorData": (_POINTER, [_POINTER]),
     "TF_TensorByteSize": (_SIZE, [_POINTER]),
     "TF_TensorType": (_INT, [_POINTER]),
+    "TF_StringGetDataPointer": (_POINTER, [_POINTER]),
+    "TF_StringGetSize": (_SIZE, [_POINTER]),
     "TF_NumDims": (_INT, [_POINTER]),
     "TF_Dim": (ctypes.c_int64, [_POINTER, _INT]),
     "TF_SessionRun": (
@@ -139,6 +143,12 @@ class Model:
 
     def _array(self, tensor):
         shape = [self.library.TF_Dim(tensor, i) for i in range(self.library.TF_NumDims(tensor))]
+        if self.library.TF_TensorType(tensor) == _STRING:
+            first = self.library.TF_TensorData(tensor)
+            strings = (first + _STRING_BYTES * i for i in range(math.prod(shape)))
+            library = self.library
+            found = [ctypes.string_at(library.TF_StringGetDataPointer(s), library.TF_StringGetSize(s)) for s in strings]
+            return np.array(found, "S").reshape(shape)  # NumPy drops zeros at the end, where a PNG file has none.
         content = ctypes.string_at(self.library.TF_TensorData(tensor), self.library.TF_TensorByteSize(tensor))
         return np.frombuffer(content, _DTYPES[self.library.TF_TensorType(tensor)]).reshape(shape)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import io
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import keras
 import markdown_it
 import numpy as np
 from hypothesis import strategies as st
+from PIL import Image
 
 from tfgen import recipe, recipes, schema
 
@@ -125,6 +127,13 @@ def finished_run(directory, saved_model, name="gan", **changed):
 def contents(directory):
     """Returns everything below a directory: relative path -> bytes, or False for a directory."""
     return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+
+
+def decoded(files):
+    """Returns the images in PNG files `(batch,)` as `(batch, pixels)` floats in [0, 1]."""
+    images = [Image.open(io.BytesIO(bytes(file))) for file in files]
+    assert {(image.format, image.mode) for image in images} <= {("PNG", "L")}
+    return np.stack([np.asarray(image).reshape(-1) for image in images]) / 255
 
 
 # Texts that a results file may hold, most of them with what Markdown or HTML would take for markup.

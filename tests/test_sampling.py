@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
+import foreign
 import keras
 import matplotlib.image
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import contents
 
 from tfgen import sampling
 from tfgen.cli import main
+from tfgen.distributions import serving_seed, stateless_normal
 from tfgen.errors import InputError
 from tfgen.export import export
 from tfgen.models.gan import GAN
@@ -62,7 +67,7 @@ def test_images_of_several_chunks_are_those_of_one(exported, monkeypatch):
 @pytest.mark.parametrize(
     "name, offered",
     [
-        ("stacked-autoencoder", "decode, encode, reconstruct, serving_default"),
+        ("stacked-autoencoder", "decode, encode, reconstruct, reconstruct_png, serving_default"),
         # Generates, but numbers.
         ("gan-1d", "discriminate, generate, generate_from_z, serving_default"),
     ],
@@ -70,6 +75,79 @@ def test_images_of_several_chunks_are_those_of_one(exported, monkeypatch):
 def test_sampling_a_model_that_does_not_generate_images_names_what_it_offers(exported, name, offered):
     with pytest.raises(InputError, match=f"no signature 'generate' of images, only {offered}; sampling needs"):
         sampling.generate(exported[name][1], 1, 0)
+
+
+@pytest.mark.parametrize(
+    "operation, place",
+    [(operation, "signature") for operation in foreign.ACTS if operation != "NoOp"]
+    + [
+        (operation, place)
+        for operation in ("WriteFile", "ReadFile")
+        for place in foreign.PLACES
+        if place != "signature"
+    ],
+)
+def test_a_foreign_model_is_not_run_if_it_holds_an_operation_that_exports_never_use(operation, place, tmp_path, capsys):
+    model = foreign.write(tmp_path / "model", operation, place, tmp_path / "victim")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=f"{model}' holds the operation .*'{operation}'.* so it is not run") as caught:
+        sampling.generate(model, 2, 0)
+    assert main(["sample", str(model), "--output", str(tmp_path / "grid.png")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err == f"tfgen: {caught.value}\n"
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("place", foreign.PLACES)
+def test_a_foreign_model_that_only_computes_is_sampled(place, tmp_path):
+    images = sampling.generate(foreign.write(tmp_path / "model", "NoOp", place, tmp_path / "victim"), 3, 0)
+    assert images.shape == (3, 4) and len(np.unique(images)) == 12
+
+
+@pytest.mark.parametrize(
+    "image, words",
+    [
+        (lambda z: z / 0.0, "pixels that are not finite or not in .0, 1., from -?(inf|nan) to"),
+        (
+            lambda z: tf.where(z < 10.0, float("nan"), 0.5),
+            "pixels that are not finite or not in .0, 1., from nan to nan",
+        ),
+        (lambda z: 2.0 + 0.0 * z, "pixels that are not finite or not in .0, 1., from 2.0 to 2.0"),
+        (lambda z: -0.5 + 0.0 * z, "pixels that are not finite or not in .0, 1., from -0.5 to -0.5"),
+        (lambda z: tf.sigmoid(z[:1]), r"answers 3 seeds with float32 \(1, 4\), not with one row"),
+        (lambda z: tf.sigmoid(z)[:, :, None], r"answers 3 seeds with float32 \(3, 4, 1\), not with one row"),
+        (lambda z: tf.sigmoid(z)[:, 0], r"answers 3 seeds with float32 \(3,\), not with one row"),
+        (lambda z: tf.reduce_max(tf.sigmoid(z)), r"answers 3 seeds with float32 \(\), not with one row"),
+        (lambda z: tf.cast(tf.sigmoid(z), tf.float64), r"answers 3 seeds with float64 \(3, 4\), not with one row"),
+        (lambda z: tf.cast(tf.sigmoid(z), tf.bfloat16), r"answers 3 seeds with bfloat16 \(3, 4\), not with one row"),
+        (lambda z: tf.cast(z > 0, tf.int64), r"answers 3 seeds with int64 \(3, 4\), not with one row"),
+        (lambda z: z > 0, r"answers 3 seeds with bool \(3, 4\), not with one row"),
+    ],
+)
+def test_images_that_are_none_are_refused_in_one_line_and_not_drawn(image, words, tmp_path, capsys):
+    def generate(seed):
+        return {"image": image(tf.map_fn(lambda s: stateless_normal((4,), serving_seed(s)), seed, tf.float32))}
+
+    model = tf.Module()
+    signature = tf.function(generate, input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
+    tf.saved_model.save(model, str(tmp_path / "model"), {"generate": signature})
+    with pytest.raises(InputError, match=words):
+        sampling.generate(tmp_path / "model", 3, 0)
+    assert main(["sample", str(tmp_path / "model"), "--num", "3", "--output", str(tmp_path / "grid.png")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and len(printed.err) < 400
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_more_images_than_anyone_looks_at_are_refused_before_tensorflow_is_loaded(small, tmp_path):
+    program = (
+        "import sys; from tfgen.cli import main; code = main(sys.argv[1:]); print(code, 'tensorflow' in sys.modules)"
+    )
+    command = ["sample", str(small), "--num", "100000000", "--output", str(tmp_path / "grid.png")]
+    ended = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "2 False\n"
+    assert ended.stderr == "tfgen: --num must be at least 1 and at most 100,000, got 100000000\n"
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_damaged_saved_model_is_named(tmp_path):
@@ -81,7 +159,8 @@ def test_a_damaged_saved_model_is_named(tmp_path):
 @pytest.mark.parametrize(
     "num, seed, words",
     [
-        (0, 0, "--num must be at least 1, got 0"),
+        (0, 0, "--num must be at least 1 and at most 100,000, got 0"),
+        (100_001, 0, "--num must be at least 1 and at most 100,000, got 100001"),
         (1, -1, f"--seed must lie between 0 and {2**63 - 1}, got -1"),
         (1, 2**63, f"--seed must lie between 0 and {2**63 - 1}, got {2**63}"),
     ],

@@ -7,12 +7,14 @@ from tfgen.files import read_json
 
 # Images generated in one call: enough to use all cores, few enough to fit into memory.
 CHUNK = 1000
+# More would fill the memory, and no one can look at them.
+MOST = 100_000
 
 
 def check_seeds(num, seed):
     """Raises `InputError` if `image_seeds` does not take the number of images or the seed."""
-    if num < 1:
-        raise InputError(f"--num must be at least 1, got {num}")
+    if not 1 <= num <= MOST:
+        raise InputError(f"--num must be at least 1 and at most {MOST:,}, got {num}")
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
 
@@ -37,35 +39,66 @@ def check_sample(saved_model, num, seed, output):
 def generate(directory, num, seed):
     """Returns images drawn from a SavedModel's `generate` signature.
 
+    A SavedModel is a program. It is loaded only if it holds no operation that tfgen's own exports never use, such as
+    one that writes a file.
+
     Args:
         directory: a SavedModel directory.
-        num: number of images, at least 1.
-        seed: int >= 0. A larger `num` adds images and leaves the first ones as they are.
+        num: number of images, from 1 to 100,000.
+        seed: int >= 0. A larger `num` adds images and leaves the first ones as they are, but for the rounding of
+            products of another size, at most 2e-6.
 
     Returns:
         `(num, pixels)` float32 in [0, 1].
 
     Raises:
-        InputError: if the directory has no SavedModel, the model does not generate images, or `num` or `seed` is out of
-            range.
+        InputError: if the directory has no SavedModel, it holds an operation of another kind, it does not generate
+            images, its images are not finite or not in [0, 1], or `num` or `seed` is out of range.
     """
     check_sample(directory, num, seed, "grid.png")
     import numpy as np
     import tensorflow as tf
 
+    from tfgen import export
+
+    foreign = export.foreign_operations(directory)
+    if foreign:
+        named = ", ".join(repr(name[:80]) for name in foreign[:5])
+        raise InputError(
+            f"the model in {str(directory)!r} holds the operation {named}, which tfgen's exports never use: it may "
+            "read or change any file, so it is not run; sample what tfgen run or tfgen publish has written"
+        )
     try:
         model = tf.saved_model.load(str(directory))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise InputError(f"the SavedModel in {str(directory)!r} cannot be read: {error}") from error
-    if "generate" not in model.signatures or "image" not in model.signatures["generate"].structured_outputs:
+    generate = model.signatures.get("generate")
+    if (
+        generate is None
+        or set(generate.structured_input_signature[1]) != {"seed"}
+        or "image" not in generate.structured_outputs
+    ):
         raise InputError(
             f"the model in {str(directory)!r} has no signature 'generate' of images, only "
             f"{', '.join(sorted(model.signatures))}; sampling needs a generative model, such as vae or gan"
         )
-    seeds = image_seeds(num, seed)
-    generate_chunk = model.signatures["generate"]
-    chunks = [seeds[i : i + CHUNK] for i in range(0, num, CHUNK)]
-    return np.concatenate([generate_chunk(seed=tf.constant(chunk))["image"].numpy() for chunk in chunks])
+    seeds, chunks = image_seeds(num, seed), []
+    for i in range(0, num, CHUNK):
+        chunk = seeds[i : i + CHUNK]
+        images = generate(seed=tf.constant(chunk))["image"].numpy()
+        pixels = (chunks[0] if chunks else images).shape[-1:]
+        if images.dtype != np.float32 or images.shape != (len(chunk), *pixels):
+            raise InputError(
+                f"the model in {str(directory)!r} answers {len(chunk)} seeds with {images.dtype} {images.shape}, not "
+                "with one row of float32 pixels a seed; train it anew"
+            )
+        if not np.all((images >= 0) & (images <= 1)):
+            raise InputError(
+                f"the model in {str(directory)!r} generates pixels that are not finite or not in [0, 1], from "
+                f"{images.min()} to {images.max()}; train it anew"
+            )
+        chunks.append(images)
+    return np.concatenate(chunks)
 
 
 def image_shape(directory, pixels):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfgen.export import violations
 from tfgen.recipe import LECTURE
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
@@ -34,6 +35,11 @@ def test_a_run_leaves_its_files_and_results(smoke, name):
     assert 0 < written["seconds"] < 600
     assert not list(directory.rglob(".*"))
     assert written["deterministic"] is False
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_a_run_exports_holds_the_operations_of_exports_alone_and_can_be_published(smoke, name):
+    assert violations(smoke(name).directory / "saved_model") == []
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -13,17 +13,18 @@ import subprocess
 import sys
 import threading
 
+import foreign
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from helpers import FREE_TEXTS, MARKUP, contents, finished_run, rendered
+from helpers import FREE_TEXTS, MARKUP, contents, decoded, finished_run, rendered
 from hypothesis import given, settings
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfgen.errors import InputError
-from tfgen.export import describe, export, meta_graph, signatures, violations
+from tfgen.export import PICTURES, describe, export, meta_graph, signatures, violations
 from tfgen.files import lock_of, locked
 from tfgen.recipe import Published
 from tfgen.recipes import RECIPES
@@ -33,15 +34,23 @@ from tfgen.serving import card, config, publication, publish, warmup
 STORE = pathlib.Path(__file__).parents[2] / "saved_models"
 # From each kind of model to its signatures: the first is the default. Each is (inputs, outputs).
 RECONSTRUCT = ({"image"}, {"reconstruction"})
-AUTOENCODER = {"reconstruct": RECONSTRUCT, "encode": ({"image"}, {"code"}), "decode": ({"code"}, {"image"})}
+AUTOENCODER = {
+    "reconstruct": RECONSTRUCT,
+    "reconstruct_png": ({"image"}, {"png_bytes"}),
+    "encode": ({"image"}, {"code"}),
+    "decode": ({"code"}, {"image"}),
+}
 VAE = {
     "reconstruct": RECONSTRUCT,
+    "reconstruct_png": ({"image"}, {"png_bytes"}),
     "encode": ({"image"}, {"z_mean", "z_log_var"}),
     "decode": ({"z"}, {"image"}),
     "generate": ({"seed"}, {"image", "z"}),
+    "generate_png": ({"seed"}, {"png_bytes"}),
 }
 GAN = {
     "generate": ({"seed"}, {"image", "z"}),
+    "generate_png": ({"seed"}, {"png_bytes"}),
     "generate_from_z": ({"z"}, {"image"}),
     "discriminate": ({"image"}, {"logit", "probability"}),
 }
@@ -87,7 +96,8 @@ def test_every_model_exports_the_signatures_of_the_contract(exported, name):
     for signature in described.values():
         for tensor in [*signature["inputs"].items(), *signature["outputs"].items()]:
             name, value = tensor
-            assert value["dtype"] == ("int64" if name in ("seed", "class_id") else "float32")
+            dtypes = {"seed": "int64", "class_id": "int64", "png_bytes": "string"}
+            assert value["dtype"] == dtypes.get(name, "float32")
             assert value["shape"][0] is None and None not in value["shape"][1:]
             assert value["shape"][1:] == [784] or name not in ("image", "reconstruction")
 
@@ -117,11 +127,11 @@ def _drawing_in_a_loop(z):
 @pytest.mark.parametrize(
     "function, spec, words",
     [
-        (_counting, Z, "runs AssignAddVariableOp"),
-        (lambda z: {"image": z + keras.random.normal((2,), seed=KERAS_NOISE)}, Z, "runs AssignVariableOp"),
-        (lambda z: {"image": z + tf.random.normal((2,))}, Z, "runs RandomStandardNormal"),
-        (_drawing_in_a_loop, Z, "runs RandomStandardNormal"),
-        (_calling_python, Z, "runs EagerPyFunc"),
+        (_counting, Z, "holds the operation 'AssignAddVariableOp'"),
+        (lambda z: {"image": z + keras.random.normal((2,), seed=KERAS_NOISE)}, Z, "the operation 'AssignVariableOp'"),
+        (lambda z: {"image": z + tf.random.normal((2,))}, Z, "operation 'RandomStandardNormal'"),
+        (_drawing_in_a_loop, Z, "holds the operation 'RandomStandardNormal'"),
+        (_calling_python, Z, "holds the operation 'EagerPyFunc'"),
         (tf.function(lambda z: {"image": 2 * z}, jit_compile=True), Z, "XLA"),
         (lambda z: {"image": tf.cast(z, tf.float16)}, Z, "is DT_HALF"),
         (lambda z: {"image": tf.cast(z, tf.bfloat16)}, Z, "is DT_BFLOAT16"),
@@ -135,6 +145,8 @@ def _drawing_in_a_loop(z):
         (lambda z: {"image": z}, tf.TensorSpec((None, None), name="z"), "an unknown dimension besides the batch"),
         (lambda z: z, Z, "'output_0' of 'serving_default' has no name of its own"),
         (lambda z: {"keras_tensor_7": z}, Z, "'keras_tensor_7' of 'serving_default' has no name of its own"),
+        (lambda z: {"image": tf.as_string(z)}, Z, "'image' of 'serving_default' is DT_STRING"),
+        (lambda z: {"png_bytes": z}, Z, "'png_bytes' of 'serving_default' is DT_FLOAT"),
         (lambda z: {"picture": z}, Z, "'picture' of 'serving_default' has no entry"),
     ],
     ids=lambda value: value.replace(" ", "-")[:40] if isinstance(value, str) else "",
@@ -421,9 +433,32 @@ def test_an_export_that_cannot_be_served_is_not_published(tmp_path):
     archive.add_endpoint("serving_default", lambda z: {"image": tf.random.normal((2,)) + z}, [Z])
     archive.write_out(str(tmp_path / "saved_model"), verbose=False)
     run = finished_run(tmp_path / "run", tmp_path / "saved_model")
-    with pytest.raises(InputError, match=r"'serving_default' is missing.*runs RandomStandardNormal.*Run gan anew"):
+    with pytest.raises(InputError, match=r"'serving_default' is missing.*'RandomStandardNormal'.*Run gan anew"):
         publish(run, tmp_path / "models")
     assert not list((tmp_path / "models" / "gan").iterdir())
+
+
+@pytest.mark.parametrize(
+    "operation, place",
+    [
+        ("WriteFile", "signature"),
+        ("WriteFile", "initialiser"),
+        ("ReadFile", "nested"),
+        ("MatchingFiles", "loop"),
+        ("EagerPyFunc", "initialiser"),
+        ("SaveV2", "branch"),
+        ("RestoreV2", "signature"),
+    ],
+)
+def test_a_run_s_model_that_holds_an_operation_that_exports_never_use_is_neither_run_nor_published(
+    operation, place, tmp_path
+):
+    model = foreign.write(tmp_path / "model", operation, place, tmp_path / "victim")
+    run = finished_run(tmp_path / "run", model)
+    with pytest.raises(InputError, match=f"cannot be served: .*operation '{operation}', which tfgen's exports never"):
+        publish(run, tmp_path / "models")
+    assert not list((tmp_path / "models" / "gan").iterdir())
+    assert not list(tmp_path.glob("victim*"))
 
 
 def test_a_run_that_is_being_written_is_not_published(exported, tmp_path):
@@ -744,7 +779,10 @@ def test_saved_model_cli_shows_and_runs_every_signature(exported, tmp_path, caps
             np.save(f"{place}.npy", value)
             where = ["--dir", str(directory), "--tag_set", "serve", "--signature_def", name]
             commands.append(["run", *where, "--inputs", f"{key}={place}.npy", "--outdir", str(place), "--overwrite"])
-            for output, array in functions[name][0](tf.constant(value)).items():
+            outputs = functions[name.removesuffix("_png")][0](tf.constant(value))
+            if name.endswith("_png"):
+                outputs = {"png_bytes": outputs[PICTURES[name.removesuffix("_png")]]}
+            for output, array in outputs.items():
                 expected[f"{place}/{output}.npy"] = array
     for arguments in commands:
         flags.FLAGS.unparse_flags()
@@ -755,7 +793,11 @@ def test_saved_model_cli_shows_and_runs_every_signature(exported, tmp_path, caps
         assert f"signature_def['{name}']:" in printed
     assert set(map(str, tmp_path.glob("*/*.npy"))) == set(expected)
     for path, array in expected.items():
-        np.testing.assert_allclose(np.load(path), array, rtol=1e-4, atol=1e-5, err_msg=path)
+        if path.endswith("png_bytes.npy"):
+            files = np.load(path, allow_pickle=True)
+            np.testing.assert_allclose(decoded(files), array, atol=0.501 / 255, err_msg=path)
+        else:
+            np.testing.assert_allclose(np.load(path), array, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
 def test_no_path_of_a_machine_is_published(published):

@@ -20,6 +20,8 @@ except ImportError as error:
     ) from error
 
 BATCH_SIZES = (1, 32)
+# What a PNG file begins with.
+PNG = b"\x89PNG\r\n\x1a\n"
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
@@ -78,6 +80,10 @@ def replay(directory):
             value, (lowest, highest, _) = value.numpy(), TENSORS[key]
             if len(value) != batch_size:
                 raise InputError(f"{key!r} of {name!r} has {len(value)} rows for {batch_size} examples")
+            if value.dtype == object:
+                if not all(png.startswith(PNG) for png in value):
+                    raise InputError(f"{key!r} of {name!r} is no PNG file; train the model anew")
+                continue
             if not np.all(np.isfinite(value)):
                 raise InputError(f"{key!r} of {name!r} is not finite; train the model anew")
             if (lowest is not None and value.min() < lowest) or (highest is not None and value.max() > highest):
