@@ -179,7 +179,11 @@ class _Exchange(threading.Thread):
         if self.left:
             raise TimeoutError
         if self.error is not None:
-            raise self.error
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                del error  # Else its traceback, which leads here, would keep the connections of a client that is gone.
         return self.answer
 
     def run(self):
@@ -189,7 +193,12 @@ class _Exchange(threading.Thread):
             self.error = error
         with self.lock:
             self.done = True
-            if self.left or self.error is not None:
+            if self.left:
+                self.error = None
+            if self.left or self.answer is None:
+                # At once: the connection's own `close` waits until nothing refers to its answer, such as a traceback.
+                if self.sock is not None and (descriptor := self.sock.detach()) >= 0:
+                    socket.close(descriptor)
                 self.connection.close()
 
     def _ask(self):
@@ -209,6 +218,11 @@ class _Exchange(threading.Thread):
         encoding = shown(response.headers.get("Content-Encoding", "identity"), 80)
         if encoding.lower() != "identity":
             raise ServerError(f"{self.address} answers with the Content-Encoding {encoding!r}, which was not asked for")
+        length = response.headers.get("Content-Length", "0")
+        if not re.fullmatch("[0-9]{1,20}", length):
+            raise ServerError(
+                f"{self.address} answers with the Content-Length {shown(length, 80)!r}, which is no number"
+            )
         body = bytearray()
         try:
             while len(body) + (response.length_remaining or 0) <= self.max_bytes:
