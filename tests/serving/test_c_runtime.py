@@ -131,7 +131,9 @@ def test_every_published_model_answers_as_tensorflow_does(libraries, published_a
             np.testing.assert_allclose(answer[key], value, rtol=1e-3, atol=1e-4, err_msg=f"{model} {name} {key}")
 
 
-def test_a_seed_gives_its_image_whatever_its_place_the_batch_and_the_thread(exported, libraries, tmp_path):
+def test_a_seed_gives_its_z_bit_for_bit_and_its_image_to_2e_6_whatever_its_place_the_batch_and_the_thread(
+    exported, libraries, tmp_path
+):
     rng = np.random.default_rng(0)
     names = ("vae", "gan") * 160
     batches = [rng.permutation(40)[: rng.integers(1, 33)] for _ in names]
@@ -143,7 +145,7 @@ def test_a_seed_gives_its_image_whatever_its_place_the_batch_and_the_thread(expo
     for name, batch, answer in zip(names, batches, answers, strict=True):
         np.testing.assert_array_equal(answer["z"], expected[name]["z"].numpy()[batch])
         # A product of matrices rounds differently in batches of different sizes.
-        np.testing.assert_allclose(answer["image"], expected[name]["image"].numpy()[batch], atol=1e-6)
+        np.testing.assert_allclose(answer["image"], expected[name]["image"].numpy()[batch], atol=2e-6)
 
 
 ASK_FOR_TENSORS = """

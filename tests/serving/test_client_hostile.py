@@ -38,6 +38,7 @@ def hostile_server(*scripts):
     scripts = itertools.chain(scripts[:-1], itertools.repeat(scripts[-1]))
 
     def play(connection, script):
+        connection.settimeout(PATIENCE)
         with connection, contextlib.suppress(OSError):
             requests.append(connection.recv(2**16))
             ends = time.monotonic() + PATIENCE
@@ -560,14 +561,14 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: f"{address!a:.40}")
-def test_an_address_that_is_none_is_refused_in_one_line(address, capfd):
+def test_an_address_that_is_none_is_refused_in_one_line(address, capsys):
     with pytest.raises(InputError, match="the server's address must ") as caught:
         Client(address)
     message = str(caught.value)
     assert message.isprintable() and len(message) < 500 and caught.value.__context__ is None
     if isinstance(address, str) and "\x00" not in address and "\ud800" not in address and len(address) < 10**5:
         assert main(["query", "gan", "--server", address]) == 2
-        assert capfd.readouterr().err == f"tfgen: {message}\n"
+        assert capsys.readouterr().err == f"tfgen: {message}\n"
 
 
 @settings(max_examples=300, deadline=None)
