@@ -25,7 +25,7 @@ from tfgen.serving import Client, errors
 TIMEOUT = 0.3
 MOST_BYTES = 2**20
 # A server that is never let go ends by itself, so that a client without a deadline fails the test and does not hang it.
-PATIENCE = 1.5
+PATIENCE = 1.0
 
 
 @contextlib.contextmanager
