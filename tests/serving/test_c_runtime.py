@@ -131,7 +131,7 @@ def test_every_published_model_answers_as_tensorflow_does(libraries, published_a
             np.testing.assert_allclose(answer[key], value, rtol=1e-3, atol=1e-4, err_msg=f"{model} {name} {key}")
 
 
-def test_a_seed_gives_its_z_bit_for_bit_and_its_image_to_2e_6_whatever_its_place_the_batch_and_the_thread(
+def test_a_seed_gives_its_z_bit_for_bit_and_its_image_to_2e_6_in_any_place_batch_and_thread(
     exported, libraries, tmp_path
 ):
     rng = np.random.default_rng(0)

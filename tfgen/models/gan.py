@@ -215,8 +215,9 @@ class GAN(keras.Model):
     def endpoints(self, data="image"):
         """Returns what the SavedModel offers: signature name -> (function, input specs).
 
-        `generate` seed -> image, z, where image i depends on seed i alone (also the default); `generate_from_z`
-        z -> image; `discriminate` image -> logit, probability of being real.
+        `generate` seed -> image, z, where z i is a function of seed i alone, bit for bit, and image i but for the
+        rounding of products, which a batch of another size changes (also the default); `generate_from_z` z -> image;
+        `discriminate` image -> logit, probability of being real.
 
         Args:
             data: name of what is generated, the inputs and outputs `image` above.
