@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import keras
 import numpy as np
@@ -232,6 +233,21 @@ def test_a_run_holds_its_lock_while_it_works(stub, digits, tmp_path, monkeypatch
     monkeypatch.setattr(StubModule, "experiment", staticmethod(experiment))
     with pytest.raises(RunError, match="the first ends"):
         run(stub, digits, preset="smoke", output_dir=tmp_path)
+
+
+def test_a_run_that_is_stopped_leaves_no_temporary_file(stub, digits, tmp_path, monkeypatch):
+    made = []
+
+    def stopped(run):
+        made.append(pathlib.Path(tempfile.mkdtemp()))
+        raise KeyboardInterrupt
+
+    before = tempfile.gettempdir()
+    monkeypatch.setattr(StubModule, "experiment", staticmethod(stopped))
+    with pytest.raises(KeyboardInterrupt):
+        run(stub, digits, preset="smoke", output_dir=tmp_path)
+    assert made and not made[0].exists() and not made[0].parent.exists()
+    assert tempfile.gettempdir() == before == str(made[0].parents[1])
 
 
 @pytest.mark.parametrize(

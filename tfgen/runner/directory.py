@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import shutil
+import tempfile
 
 from tfgen.errors import InputError
 from tfgen.files import half_written, lock_of, locked
@@ -22,6 +23,18 @@ def reserved(directory):
             message = f"another run is writing to {directory}; wait for it, or name another --output-dir"
             raise InputError(message) from None
         yield
+
+
+@contextlib.contextmanager
+def own_temporary_files():
+    """Gives libraries a directory for their temporary files that is gone at the end: Keras's stay when it is stopped."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="tfgen-") as temporary:
+        tempfile.tempdir = temporary
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def move_aside(directory):

@@ -10,7 +10,7 @@ from tfgen import schema
 from tfgen.errors import InputError
 from tfgen.files import named_difference, read_json, write_atomically
 from tfgen.recipes import MODULES
-from tfgen.runner.directory import clear, move_aside, reserved
+from tfgen.runner.directory import clear, move_aside, own_temporary_files, reserved
 from tfgen.runner.environment import versions
 from tfgen.runner.request import Request, check, difference_to, missing_runs
 from tfgen.runner.results import VERSIONS, read_results, write_results
@@ -98,5 +98,6 @@ def _experiment(request, data, tensorboard, seen):
         tensorboard,
         request.identity(data),
     )
-    module.experiment(run)
+    with own_temporary_files():
+        module.experiment(run)
     return write_results(run, request.recipe, run.seconds_before + time.monotonic() - started, seen)
