@@ -139,6 +139,7 @@ def _decoded(files):
     pictures = []
     for file in files:
         try:
+            Image.open(io.BytesIO(file), formats=["PNG"]).verify()
             image = Image.open(io.BytesIO(file), formats=["PNG"])
             if image.mode != "L":
                 raise ValueError(f"its mode is {image.mode}, not L, shades of grey")
