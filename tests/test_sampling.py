@@ -1,6 +1,7 @@
 """Images generated from SavedModels: repeatable, of their own height and width, and refused in one line otherwise."""
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,29 @@ def test_a_foreign_model_is_not_run_if_it_holds_an_operation_that_exports_never_
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err == f"tfgen: {caught.value}\n"
     assert contents(tmp_path) == before
+
+
+WATCH_FOR_PICKLES = """
+import pickle, sys
+import tensorflow
+from tfgen import export, sampling
+seen = []
+sys.addaudithook(lambda event, arguments: seen.append(event) if event == "pickle.find_class" else None)
+images = sampling.generate(sys.argv[1], 2, 0)
+during = list(seen)
+pickle.loads(pickle.dumps(sampling.generate))
+print(images.shape, during, seen)
+"""
+
+
+def test_nothing_in_a_foreign_model_is_unpickled(tmp_path):
+    model = foreign.write(tmp_path / "model", "NoOp", "nested", tmp_path / "victim")
+    for name in ("keras_metadata.pb", "fingerprint.pb", "assets.extra/more"):
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_bytes(pickle.dumps(sampling.generate))
+    command = [sys.executable, "-c", WATCH_FOR_PICKLES, str(model)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "(2, 4) [] ['pickle.find_class']\n", ended.stderr
 
 
 @pytest.mark.parametrize("place", foreign.PLACES)
