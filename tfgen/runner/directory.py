@@ -27,7 +27,7 @@ def reserved(directory):
 
 @contextlib.contextmanager
 def own_temporary_files():
-    """Gives libraries a directory for their temporary files that is gone at the end: Keras's stay when it is stopped."""
+    """Gives libraries a directory for their temporary files that goes at the end: Keras leaves some when stopped."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="tfgen-") as temporary:
         tempfile.tempdir = temporary
