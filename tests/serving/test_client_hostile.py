@@ -311,7 +311,7 @@ def test_a_server_that_does_not_speak_tls_is_told_in_time(script, kind):
 
 
 def test_a_server_that_does_not_read_is_left_at_the_deadline():
-    with hostile_server([reply(METADATA), PATIENCE]) as (address, _):
+    with hostile_server([reply(METADATA, b"Connection: close")], [PATIENCE]) as (address, _):
         client = Client(address, timeout=TIMEOUT)
         client.signatures("gan")
         started = time.monotonic()
