@@ -23,9 +23,11 @@ from tfgen.errors import InputError, RunError
 from tfgen.serving import Client, errors
 
 TIMEOUT = 0.3
+# Longer than anything here takes on a machine that is busy with other things.
+LEISURE = 20
 MOST_BYTES = 2**20
 # A server that is never let go ends by itself, so that a client without a deadline fails the test and does not hang it.
-PATIENCE = 1.0
+PATIENCE = 10
 
 
 @contextlib.contextmanager
@@ -34,7 +36,7 @@ def hostile_server(*scripts):
 
     A script is a list: bytes are sent; a number is a pause in seconds; None resets the connection. It ends by closing.
     """
-    requests, threads = [], []
+    requests, threads, over = [], [], threading.Event()
     scripts = itertools.chain(scripts[:-1], itertools.repeat(scripts[-1]))
 
     def play(connection, script):
@@ -43,14 +45,14 @@ def hostile_server(*scripts):
             requests.append(connection.recv(2**16))
             ends = time.monotonic() + PATIENCE
             for part in script:
-                if time.monotonic() > ends:
+                if over.is_set() or time.monotonic() > ends:
                     break
                 if part is None:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 elif isinstance(part, bytes):
                     connection.sendall(part)
                 else:
-                    time.sleep(part)
+                    over.wait(part)
 
     def accept():
         with contextlib.suppress(OSError):  # Closed: the test is over.
@@ -65,6 +67,7 @@ def hostile_server(*scripts):
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", requests
         finally:
+            over.set()
             listener.shutdown(socket.SHUT_RDWR)
             for thread in (accepting, *threads):
                 thread.join()
@@ -252,7 +255,7 @@ def test_whatever_the_server_sends_is_one_exception_in_time_and_one_line(case):
     script, kind, words = HOSTILE[case]
     before = set(threading.enumerate())
     with hostile_server(script()) as (address, requests):
-        client = Client(address, timeout=TIMEOUT, max_bytes=MOST_BYTES)
+        client = Client(address, timeout=TIMEOUT if kind is late else LEISURE, max_bytes=MOST_BYTES)
         started = time.monotonic()
         with pytest.raises((InputError, RunError)) as caught:
             client.status("gan")
@@ -263,9 +266,9 @@ def test_whatever_the_server_sends_is_one_exception_in_time_and_one_line(case):
         # Nothing is asked twice or elsewhere, and nothing goes on behind the caller's back.
         assert len(requests) == 1
     for thread in set(threading.enumerate()) - before:
-        thread.join(1)
+        thread.join(LEISURE)
         assert not thread.is_alive()
-    assert seconds < TIMEOUT + 0.5 and (kind is not late or seconds >= TIMEOUT)
+    assert kind is not late or TIMEOUT <= seconds < PATIENCE / 2
 
 
 def test_there_are_many_kinds_of_hostile_answers():
@@ -279,7 +282,7 @@ def test_a_host_that_is_looked_up_for_ever_does_not_outlast_the_deadline(monkeyp
     try:
         with pytest.raises(errors.TimedOutError, match=r"no answer from http://model-server:8501 within 0\.3 s"):
             Client("http://model-server:8501", timeout=TIMEOUT).status("gan")
-        assert time.monotonic() - started < TIMEOUT + 0.5
+        assert time.monotonic() - started < PATIENCE / 2
     finally:
         found.set()
 
@@ -292,13 +295,13 @@ def test_several_addresses_of_a_host_share_one_deadline(monkeypatch):
         time.sleep(TIMEOUT)
         raise TimeoutError
 
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in range(1, 9)]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in range(1, 81)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
     monkeypatch.setattr(socket.socket, "connect", connect)
     started = time.monotonic()
     with pytest.raises(errors.TimedOutError):
         Client("http://model-server:8501", timeout=TIMEOUT).status("gan")
-    assert time.monotonic() - started < TIMEOUT + 0.5 and attempts
+    assert time.monotonic() - started < PATIENCE / 2 and attempts
 
 
 @pytest.mark.parametrize("script, kind", [([PATIENCE], late), ([b"HTTP/1.1 400 No\r\n\r\n"], gone), ([], gone)])
@@ -306,8 +309,8 @@ def test_a_server_that_does_not_speak_tls_is_told_in_time(script, kind):
     with hostile_server(script) as (address, _):
         started = time.monotonic()
         with pytest.raises(kind):
-            Client(address.replace("http", "https"), timeout=TIMEOUT).status("gan")
-        assert time.monotonic() - started < TIMEOUT + 0.5
+            Client(address.replace("http", "https"), timeout=TIMEOUT if kind is late else LEISURE).status("gan")
+        assert time.monotonic() - started < PATIENCE / 2
 
 
 def test_a_server_that_does_not_read_is_left_at_the_deadline():
@@ -317,7 +320,7 @@ def test_a_server_that_does_not_read_is_left_at_the_deadline():
         started = time.monotonic()
         with pytest.raises(errors.TimedOutError):
             client.predict("gan", {"z": np.ones((300_000, 2), np.float32)}, "decode")
-        assert time.monotonic() - started < TIMEOUT + 2  # It writes 9 MB of JSON first.
+        assert time.monotonic() - started < PATIENCE - 1  # It writes 9 MB of JSON first.
 
 
 def test_a_refusal_that_comes_before_the_request_is_read_is_heard():
@@ -358,7 +361,7 @@ def test_a_kept_connection_that_closes_upon_the_next_request_is_replaced_once():
         client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
         assert client.status("gan") == client.status("gan")
         del client  # Which closes the second connection.
-        thread.join(5)
+        thread.join(LEISURE)
     assert not thread.is_alive() and seen[0] == seen[1] == seen[2] and seen[3] == b""
 
 
@@ -381,7 +384,7 @@ def test_an_answer_that_has_begun_is_not_asked_for_again():
         client.status("gan")
         with pytest.raises(errors.ServerError, match=f"broke off after {len(STATUS) - 1} bytes"):
             client.status("gan")
-        thread.join(5)
+        thread.join(LEISURE)
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):
             listener.accept()
@@ -480,7 +483,10 @@ BY_KIND = {
 @pytest.mark.parametrize("case", BY_KIND)
 def test_the_command_tells_each_kind_of_hostility_in_one_line(case, capfd):
     with hostile_server(HOSTILE[case][0]()) as (address, _):
-        assert main(["query", "gan", "--server", address, "--timeout", "0.3"]) == BY_KIND[case]
+        assert (
+            main(["query", "gan", "--server", address, "--timeout", "0.3" if case == "silence" else "20"])
+            == BY_KIND[case]
+        )
     printed = capfd.readouterr()
     assert printed.out == "" and printed.err.startswith("tfgen: ") and printed.err.count("\n") == 1
     assert HOSTILE[case][2] in printed.err and printed.err[:-1].isprintable()
