@@ -236,6 +236,9 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--directory", type=pathlib.Path, help="where to run; default: a temporary directory")
     args = parser.parse_args()
+    # What a background job ignores, its children would ignore as well.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as temporary:
         if args.directory is not None:
             args.directory.mkdir(parents=True, exist_ok=True)
