@@ -129,6 +129,11 @@ def contents(directory):
     return {path.relative_to(directory): path.is_file() and path.read_bytes() for path in directory.rglob("*")}
 
 
+def last_checkpoints(directory):
+    """Returns the paths of each training's last checkpoint. Which epochs those before hold depends on the time."""
+    return sorted(path for path in (directory / "checkpoints").glob("*.keras") if ".previous" not in path.name)
+
+
 def decoded(files):
     """Returns the images in PNG files `(batch,)` as `(batch, pixels)` floats in [0, 1]."""
     images = [Image.open(io.BytesIO(bytes(file))) for file in files]

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from helpers import last_checkpoints
 
 from tfgen.runner.run import run
 
@@ -32,7 +33,7 @@ def test_a_run_killed_in_a_training_between_equals_an_uninterrupted_one_bit_for_
     shutil.copytree(whole.killed[training], tmp_path / name)
     resumed = run(name, digits, **whole.options, output_dir=tmp_path, resume=True)
     assert resumed["metrics"] == whole.results["metrics"]
-    checkpoints = [sorted((path / "checkpoints").glob("*.keras")) for path in (whole.directory, tmp_path / name)]
+    checkpoints = [last_checkpoints(path) for path in (whole.directory, tmp_path / name)]
     assert (
         [path.name for path in checkpoints[0]]
         == [path.name for path in checkpoints[1]]

@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from helpers import last_checkpoints
 
 from tfgen.export import violations
 from tfgen.recipe import LECTURE
@@ -75,7 +76,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(smoke,
         assert not (tmp_path / name / "results.json").exists()
         resumed = run(name, digits, **whole.options, output_dir=tmp_path, resume=True)
         assert resumed["metrics"] == whole.results["metrics"]
-        checkpoints = [sorted((path / "checkpoints").glob("*.keras")) for path in (whole.directory, tmp_path / name)]
+        checkpoints = [last_checkpoints(path) for path in (whole.directory, tmp_path / name)]
         assert [path.name for path in checkpoints[0]] == [path.name for path in checkpoints[1]]
         for paths in zip(*checkpoints, strict=True):
             weights = [keras.models.load_model(path).get_weights() for path in paths]
