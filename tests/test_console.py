@@ -131,6 +131,25 @@ def test_the_command_runs_in_any_thread(capsys):
     assert codes == [0]
 
 
+def test_a_signal_after_the_end_of_the_work_does_not_make_it_look_stopped():
+    """Libraries take a while to end; the process has its results, and ends with 0."""
+    program = (
+        "import atexit, os, signal, sys\n"
+        "from tfgen.cli import main\n"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "sys.argv = ['tfgen', 'list']\n"
+        "sys.exit(main())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60).returncode == 0
+
+
+def test_help_that_cannot_be_written_is_no_success():
+    process = subprocess.run(
+        f"{sys.executable} -m tfgen --help > /dev/full", shell=True, timeout=60, capture_output=True
+    )
+    assert process.returncode == 1 and b"could not be written (No space left on device)" in process.stderr
+
+
 @pytest.mark.parametrize("redirection, code", [("| head -1", 0), ("> /dev/full", 1), (">&- 2>&-", 0)])
 def test_a_fresh_process_ends_with_its_own_code_whatever_becomes_of_its_output(redirection, code):
     """Python itself would complain, and end with 120, about what is still to be flushed at its end."""

@@ -140,9 +140,11 @@ def main(argv=None):
         The exit code: 0 done, 1 failed while running, 2 wrong use; 130, 143 and 129 stopped by Ctrl-C, SIGTERM and
         SIGHUP.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    with console.unbroken() as output, console.interruptible():
-        code = _call(argv)
+    with console.unbroken() as output, console.interruptible(last=argv is None):
+        try:
+            code = _call(sys.argv[1:] if argv is None else list(argv))
+        except SystemExit as end:  # Of --help and of a mistake in an option.
+            code = end.code
         output.flush()
         # Whoever closes a pipe has seen enough. Any other failure has lost what was asked for.
         if output.error is not None and not isinstance(output.error, BrokenPipeError):

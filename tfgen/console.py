@@ -90,8 +90,12 @@ def unbroken():
 
 
 @contextlib.contextmanager
-def interruptible():
-    """Lets SIGTERM and, where there is one, SIGHUP raise `Terminated`, unless the process ignores or handles them."""
+def interruptible(last=False):
+    """Lets SIGTERM and, where there is one, SIGHUP raise `Terminated`, unless the process ignores or handles them.
+
+    Args:
+        last: whether the process ends after this. It then ignores them, so that what is done is not called stopped.
+    """
 
     def terminate(number, frame):
         raise Terminated(number)
@@ -106,4 +110,4 @@ def interruptible():
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if last else handler)

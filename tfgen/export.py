@@ -155,9 +155,12 @@ def foreign_operations(directory):
     searched, and all functions in them, whatever calls them.
     """
     found = set()
-    for graph in _saved_model(directory).meta_graphs:
+    graphs = _saved_model(directory).meta_graphs
+    for graph in graphs:
         found |= {node.op for node in graph.graph_def.node} - OPERATIONS
-        allowed = _saver_functions(graph)
+        # Of any other model TensorFlow runs the saver's own node.
+        as_exported = len(graphs) == 1 and graph.HasField("object_graph_def")
+        allowed = _saver_functions(graph) if as_exported else {}
         for function in graph.graph_def.library.function:
             found |= {node.op for node in function.node_def} - allowed.get(function.signature.name, OPERATIONS)
     return sorted(found)
@@ -173,7 +176,15 @@ def _saver_functions(graph):
     nodes = {node.name: node for node in graph.graph_def.node}
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
     used = {_node(source) for node in graph.graph_def.node for source in node.input}
-    used |= {_node(info.name) for signature in graph.signature_def.values() for info in signature.outputs.values()}
+    infos = [
+        info
+        for signature in graph.signature_def.values()
+        for info in (*signature.inputs.values(), *signature.outputs.values())
+    ]
+    if any(info.WhichOneof("encoding") not in ("name", None) for info in infos):
+        return {}
+    given = {_node(info.name) for info in infos}
+    used |= given
     used |= {_node(name) for collection in graph.collection_def.values() for name in collection.node_list.value}
     content, saver, found = graph.SerializeToString(), graph.saver_def, {}
     for tensor, allowed in ((saver.save_tensor_name, SAVING), (saver.restore_op_name, RESTORING)):
@@ -181,7 +192,8 @@ def _saver_functions(graph):
         if caller is None or caller.name in used or not caller.input or "f" not in caller.attr:
             continue
         function, file = functions.get(caller.attr["f"].func.name), nodes.get(_node(caller.input[0]))
-        if function is None or file is None or file.op != "Placeholder":
+        named = _node(saver.filename_tensor_name)
+        if function is None or file is None or file.op != "Placeholder" or file.name != named or file.name in given:
             continue
         name = function.signature.name
         # It is named where it is defined and where it is called, and no attribute lets it stand for another function.
@@ -270,6 +282,8 @@ def _tensor_violations(name, info):
             f"is {types_pb2.DataType.Name(info.dtype)}; use float32 or int64, which REST and gRPC both serve, and "
             "string only where the name ends in '_bytes'"
         )
+    if info.WhichOneof("encoding") != "name":
+        yield "is no dense tensor"
     shape = info.tensor_shape
     if shape.unknown_rank or not shape.dim or shape.dim[0].size != -1:
         yield "has no leading dimension of unknown size, the batch"

@@ -70,13 +70,13 @@ def generate(directory, num, seed):
         )
     try:
         model = tf.saved_model.load(str(directory))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise InputError(f"the SavedModel in {str(directory)!r} cannot be read: {error}") from error
     generate = model.signatures.get("generate")
     if (
         generate is None
         or set(generate.structured_input_signature[1]) != {"seed"}
-        or "image" not in generate.structured_outputs
+        or not isinstance(generate.structured_outputs.get("image"), tf.TensorSpec)
     ):
         raise InputError(
             f"the model in {str(directory)!r} has no signature 'generate' of images, only "

@@ -647,6 +647,22 @@ def test_a_password_that_must_be_percent_encoded_is_told_and_not_shown(address, 
     assert words in printed.err and "ter2" not in printed.err + printed.out
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://admin:hunter2%40127.0.0.1:1",
+        "http://admin%3Ahunter2%40host",
+        "http://admin:hunter2\uff20host:1",
+        "http://127.0.0.1:1/?token=hunter2",
+        "http://127.0.0.1:1/#hunter2",
+    ],
+)
+def test_a_password_elsewhere_in_an_address_is_not_shown(address, capsys):
+    assert main(["query", "gan", "--server", address]) == 2
+    printed = capsys.readouterr()
+    assert "hunter2" not in printed.err and printed.err.endswith(" or grpc://..., got '***'\n")
+
+
 def test_a_percent_encoded_password_arrives_as_it_is():
     # "admin:hun#t/é@r2" in UTF-8.
     header = "Basic YWRtaW46aHVuI3Qvw6lAcjI="

@@ -167,7 +167,8 @@ def _parsed(address):
     if not isinstance(address, str):
         raise InputError(f"the server's address must be a string, got a {type(address).__name__}")
     _, at, rest = address.rpartition("@")
-    came = repr(("***@" if at else "") + shown(rest))
+    # What is not plain may be a password, too: where its @ is encoded, or in a query.
+    came = repr(("***@" if at else "") + (shown(rest) if re.fullmatch(r"[\w.:/[\]-]*", rest, re.ASCII) else "***"))
     found = _ADDRESS.fullmatch(address)
     if not found or not _is_host(found) or not (found["port"] is None or 0 < int(found["port"]) < 2**16):
         hint = "; percent-encode what is not a letter or digit in its user and password" if at else ""
