@@ -17,7 +17,7 @@ from tfgen.serving.errors import ServerError, shown
 
 # The outputs that a PNG can show.
 IMAGES = ("image", "reconstruction")
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"  # What a file begins with.
 MOST_PIXELS = 4096  # In each direction; and its square in all.
 
 
@@ -53,7 +53,7 @@ def read_inputs(path):
         raise InputError(f"--input must name an existing .npz or .json file, got {str(path)!r}")
     try:
         if path.suffix.lower() == ".json":
-            return json.loads(path.read_text())
+            return json.loads(path.read_bytes())
         with np.load(path) as arrays:
             return dict(arrays)
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgen.errors import InputError
 from tfgen.export import TENSORS, meta_graph, signatures
+from tfgen.serving.query import PNG
 
 try:
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -20,8 +21,6 @@ except ImportError as error:
     ) from error
 
 BATCH_SIZES = (1, 32)
-# What a PNG file begins with.
-PNG = b"\x89PNG\r\n\x1a\n"
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
