@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfgen.data import idx as idx_module
+from tfgen.data import npz as npz_module
 from tfgen.data.idx import read_directory
 from tfgen.errors import InputError
 
@@ -361,9 +361,9 @@ def test_a_zip_of_methods_that_unpack_without_measure_is_refused(tmp_path, compr
 def test_the_most_that_is_read_is_read(tmp_path, monkeypatch):
     """The limit counts the values alone, and admits as many."""
     write(tmp_path, small_set(), compress=True)
-    monkeypatch.setattr(idx_module, "MOST_BYTES", 12 * 784)
+    monkeypatch.setattr(npz_module, "MOST_BYTES", 12 * 784)
     assert_read(tmp_path, small_set())
-    monkeypatch.setattr(idx_module, "MOST_BYTES", 12 * 784 - 1)
+    monkeypatch.setattr(npz_module, "MOST_BYTES", 12 * 784 - 1)
     assert_refused(tmp_path, "9,408", "at most 9,407")
 
 

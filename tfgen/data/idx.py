@@ -1,27 +1,17 @@
 """Reads and checks files of MNIST-like datasets: IDX, gzipped or not, and Keras's `mnist.npz`."""
 
 import gzip
-import math
 import os
 import pathlib
-import re
 import struct
-import zipfile
 import zlib
 
 import numpy as np
 
+from tfgen.data import npz
+from tfgen.data.npz import at_most, promised_bytes
 from tfgen.errors import InputError
 
-# Of one array, twelve times as much as MNIST's largest: no file makes the reader unpack more.
-MOST_BYTES = 600_000_000
-# As NumPy writes it: a dict in Python's notation, padded with spaces.
-SIZE = r"(?:0|[1-9]\d{0,17})"
-NPY_HEADER = re.compile(
-    r"\{'descr': '([^']{1,9})', 'fortran_order': (True|False), "
-    rf"'shape': \(({SIZE},(?: ?{SIZE},){{0,9}}(?: ?{SIZE})?)\), \}}[ \n]*",
-    re.ASCII,
-)
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -38,8 +28,8 @@ def read_directory(source):
         dict from "train" and "test" to `(images (n, 28, 28) uint8, labels (n,) int64)`.
 
     Raises:
-        InputError: if a file is missing, truncated or malformed, or an array has more than `MOST_BYTES`; if labels lie
-            outside 0..9, or there are not as many labels as images.
+        InputError: if a file is missing, truncated or malformed, or an array has more than `npz.MOST_BYTES`; if labels
+            lie outside 0..9, or there are not as many labels as images.
 
     Source: "The MNIST database", section "File formats" (IDX).
     """
@@ -67,79 +57,21 @@ def _check(what, images, labels):
         raise InputError(f"{what}: labels run from {labels.min()} to {labels.max()}; allowed are 0 to 9")
 
 
-def _promised_bytes(what, dimensions, dtype, shape):
-    """Returns the bytes of the array that a header announces, of images (three dimensions) or labels (one).
-
-    Raises:
-        InputError: if these are no images or labels, or too many.
-    """
+def _check_header(what, dimensions, dtype, shape):
+    """Raises `InputError` if a header announces neither images (three dimensions) nor labels (one)."""
     if dimensions == 3 and (dtype != np.uint8 or len(shape) != 3 or tuple(shape[1:]) != (28, 28)):
         raise InputError(f"{what}: images must be uint8 of shape (n, 28, 28), got {dtype} {tuple(shape)}")
     if dimensions == 1 and (not np.issubdtype(dtype, np.integer) or len(shape) != 1):
         raise InputError(f"{what}: labels must be integers of shape (n,), got {dtype} {tuple(shape)}")
-    promised = math.prod(shape) * dtype.itemsize
-    if promised > MOST_BYTES:
-        raise InputError(f"{what}: its header promises {promised:,} bytes; at most {MOST_BYTES:,} are read")
-    return promised
-
-
-def _at_most(file, size):
-    """Returns the next `size` bytes of a file, or those that there are, without room for more than these."""
-    content = bytearray()
-    while len(content) < size and (part := file.read(min(size - len(content), 2**20))):
-        content += part
-    return content
 
 
 def _read_npz(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {
-                split: (_read_npy(archive, f"x_{split}.npy", 3), _read_npy(archive, f"y_{split}.npy", 1))
-                for split in FILES
-            }
-    # What zipfile raises for archives that are damaged, or of a kind that it does not know.
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        NotImplementedError,
-        OverflowError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path} is not an mnist.npz with x_train, y_train, x_test and y_test: {error}") from error
+    def check(name, dtype, shape):
+        _check_header(f"{name}.npy", 3 if name[0] == "x" else 1, dtype, shape)
 
-
-def _read_npy(archive, name, dimensions):
-    """Returns the array of an archive's member, in NumPy's format 1.0.
-
-    `numpy.load` would unpack the member first, and read its header as Python, which can end in any exception.
-
-    Source: NumPy's reference, `numpy.lib.format`: magic string, version, length of the header, which spells a dict.
-    """
-    info = archive.getinfo(name)
-    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name} is encrypted, or compressed in another way than NumPy does")
-    with archive.open(info) as file:
-        start = _at_most(file, 10)
-        if start[:8] != b"\x93NUMPY\x01\x00" or len(start) < 10:
-            raise ValueError(f"{name} holds no array in NumPy's format 1.0")
-        header = _at_most(file, int.from_bytes(start[8:], "little"))
-        match = NPY_HEADER.fullmatch(header.decode("latin-1"))
-        if not match:
-            raise ValueError(f"{name} has no header of a simple array")
-        descr, fortran_order, shape = match.groups()
-        if not re.fullmatch(r"[<>|]([ui][1248]|f[248]|b1)", descr):
-            raise ValueError(f"{name} holds {descr!r} instead of numbers")
-        dtype, shape = np.dtype(descr), tuple(map(int, re.findall(r"\d+", shape)))
-        promised = _promised_bytes(name, dimensions, dtype, shape)
-        content = _at_most(file, promised + 1)
-    if len(content) != promised:
-        raise ValueError(f"{name} has {len(content)} bytes of values, but its header promises {promised}")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order == "True" else "C")
+    names = [f"{part}_{split}" for split in FILES for part in "xy"]
+    arrays = npz.read(path, "an mnist.npz with x_train, y_train, x_test and y_test", names, check)
+    return {split: (arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in FILES}
 
 
 def _find(source, name):
@@ -156,7 +88,7 @@ def _read_idx(path, dimensions):
     needed = 4 * (1 + dimensions)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            header = _at_most(file, needed)
+            header = at_most(file, needed)
             if len(header) < needed:
                 raise InputError(
                     f"{path} is truncated: it has {len(header)} bytes, but its header alone needs {needed}"
@@ -164,9 +96,11 @@ def _read_idx(path, dimensions):
             magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
             if magic != 0x0800 + dimensions:
                 raise InputError(f"{path} has the wrong magic number: {magic}, expected {0x0800 + dimensions}")
-            promised = _promised_bytes(path, dimensions, np.dtype(np.uint8), shape)
+            dtype = np.dtype(np.uint8)
+            _check_header(path, dimensions, dtype, shape)
+            promised = promised_bytes(path, dtype, shape)
             # One byte more, which must not be there.
-            content = _at_most(file, promised + 1)
+            content = at_most(file, promised + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}); fetch it again") from error
     if len(content) != promised:
