@@ -48,7 +48,11 @@ def _parser():
     command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(RECIPES)}")
     command.add_argument("--all", action="store_true", help="run every recipe that has the preset")
     command.add_argument("--preset", default="quick", help="smoke (seconds), quick (minutes; default) or paper (hours)")
-    command.add_argument("--dataset", default="auto", help=f"one of {', '.join(data.NAMES)}; default auto")
+    command.add_argument(
+        "--dataset",
+        default="auto",
+        help=f"one of {', '.join(data.NAMES)}; or an .npz file or a folder of PNG files; default auto",
+    )
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--epochs", type=int, help="number of epochs; default: the recipe's")
@@ -128,7 +132,7 @@ def _parser():
         metavar="DIR",
         help="has the four IDX files, gzipped or not, or mnist.npz",
     )
-    action.add_argument("--dataset", default="mnist", help=f"one of {', '.join(data.TFDS_NAMES)}; default mnist")
+    action.add_argument("--dataset", default="mnist", help=f"one of {', '.join(data.MNIST_LIKE)}; default mnist")
     action.set_defaults(function=_data_import)
     return parser
 
@@ -373,8 +377,8 @@ def _data_status(args):
 
 
 def _data_import(args):
-    if args.dataset not in data.TFDS_NAMES:
-        raise InputError(f"cannot import {args.dataset!r}; choose one of {', '.join(data.TFDS_NAMES)}")
+    if args.dataset not in data.MNIST_LIKE:
+        raise InputError(f"cannot import {args.dataset!r}; choose one of {', '.join(data.MNIST_LIKE)}")
     if args.data_dir is not None and os.path.exists(args.data_dir):
         data.check(args.dataset, args.data_dir)
     from tfgen.data import idx

@@ -4,6 +4,7 @@ Images are `(n, height, width)` floats in [0, 1].
 """
 
 import io
+import math
 
 import matplotlib
 import matplotlib.image
@@ -214,19 +215,28 @@ def scatter(panels, labels):
 
     Args:
         panels: dict from a title to `(n, 2)` codes.
-        labels: `(n,)` integers, the classes of the points in every panel; the legend names them.
+        labels: `(n,)` integers, the classes of the points in every panel, which the legend names; or None for points of
+            one colour.
     """
     figure = Figure(figsize=(5.2 * len(panels) + 0.8, 5), layout="constrained")
-    classes = np.unique(labels)
+    if labels is None:
+        labels, colors = np.zeros(len(next(iter(panels.values()))), int), {0: "C0"}
+    else:
+        classes = np.unique(labels)
+        many = matplotlib.colormaps["turbo"](np.linspace(0, 1, len(classes)))
+        colors = {label: many[i] if len(classes) > 10 else f"C{label}" for i, label in enumerate(classes)}
     axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, codes) in zip(axes_row, panels.items(), strict=True):
-        for label in classes:
+        for label, color in colors.items():
             x, y = codes[labels == label].T
-            axes.scatter(x, y, s=3, alpha=0.5, linewidths=0, color=f"C{label}", label=str(label), rasterized=True)
+            axes.scatter(x, y, s=3, alpha=0.5, linewidths=0, color=color, label=str(label), rasterized=True)
         axes.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
-    legend = figure.legend(*axes_row[0].get_legend_handles_labels(), loc="outside right center", markerscale=4)
-    for handle in legend.legend_handles:
-        handle.set_alpha(1)
+    if len(colors) > 1:
+        handles = axes_row[0].get_legend_handles_labels()
+        columns = math.ceil(len(colors) / 20)
+        legend = figure.legend(*handles, loc="outside right center", markerscale=4, ncols=columns)
+        for handle in legend.legend_handles:
+            handle.set_alpha(1)
     return figure
 
 

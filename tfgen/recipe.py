@@ -292,6 +292,7 @@ class Recipe:
         published: metric name -> `Published`, for the metrics that a paper reports. The source names what the paper
             measures else; what it trains else stands among the recipe's deviations.
         any_images: whether it takes images of any size and number of classes, or MNIST's 28x28 and ten only.
+        needs_labels: whether it takes images with labels only.
     """
 
     title: str
@@ -301,3 +302,4 @@ class Recipe:
     needs: tuple = ()
     published: dict = dataclasses.field(default_factory=dict)
     any_images: bool = False
+    needs_labels: bool = True

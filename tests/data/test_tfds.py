@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets
 from helpers import contents
 from tensorflow_datasets.core.download.checksums import UrlInfo
@@ -77,6 +78,43 @@ def test_tfds_reads_back_what_was_prepared(tmp_path):
             assert examples(read[split]["image"], read[split]["label"]) == examples(images, labels)
             assert info.splits[split].num_examples == len(labels)
     assert info.features["label"].names[1] == "Trouser"
+
+
+@pytest.mark.parametrize(("name", "classes", "first"), [("letters", 26, 1), ("balanced", 47, 0), ("digits", 10, 0)])
+def test_emnist_is_turned_upright_and_its_labels_begin_with_0(tmp_path, name, classes, first):
+    """Stored as the builder of TFDS does, which leaves the images as EMNIST's files have them: transposed."""
+    builder = tensorflow_datasets.builder(f"emnist/{name}", data_dir=tmp_path)
+    upright = {split: (images, labels % classes) for split, (images, labels) in small_splits().items()}
+    upright["train"][1][0] = classes - 1
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name="emnist",
+        config=name,
+        version=str(builder.version),
+        features=builder.info.features,
+        split_datasets={
+            split: tf.data.Dataset.from_tensor_slices(
+                {"image": images.transpose(0, 2, 1)[..., None], "label": labels + first}
+            )
+            for split, (images, labels) in upright.items()
+        },
+        data_dir=tmp_path,
+    )
+    dataset = data.load(f"emnist/{name}", tmp_path)
+    assert (dataset.image_shape, dataset.classes, dataset.comparable) == ((28, 28), classes, False)
+    assert examples(dataset.test.images, dataset.test.labels) == examples(*upright["test"])
+    both = [
+        np.concatenate([getattr(split, part) for split in (dataset.train, dataset.validation)])
+        for part in ("images", "labels")
+    ]
+    assert examples(*both) == examples(*upright["train"])
+
+
+def test_emnist_that_is_not_prepared_ends_in_the_remedies_that_it_has(tmp_path):
+    with pytest.raises(
+        RunError, match=r"emnist/letters is not prepared in .* --data-dir .* --dataset digits"
+    ) as caught:
+        data.load("emnist/letters", tmp_path)
+    assert f"in {tmp_path} and" in str(caught.value) and "data import" not in str(caught.value)
 
 
 def test_load_holds_out_a_sixth_for_validation_and_keeps_test_as_it_is(prepared):
@@ -212,6 +250,10 @@ def test_status_tells_what_is_prepared_and_where(prepared):
         ("mnist", str(prepared / VERSION), True),
         ("fashion_mnist", str(prepared / "fashion_mnist" / "3.0.1"), False),
         ("kmnist", str(prepared / "kmnist" / "3.0.1"), False),
+        *(
+            (f"emnist/{name}", str(prepared / "emnist" / name / "3.1.0"), False)
+            for name in ("balanced", "letters", "digits")
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def trained(bars, tmp_path, monkeypatch):
     options = Run.compile_options
     monkeypatch.setattr(Run, "compile_options", lambda *args: {**options(*args), "jit_compile": False})
 
-    def train(name, *settings, shape=(16, 16)):
-        data = dataclasses.replace(bars, image_shape=shape)
+    def train(name, *settings, data=bars, shape=(16, 16)):
+        data = dataclasses.replace(data, image_shape=shape)
         results = run(name, data, preset="smoke", settings=settings, output_dir=tmp_path)
         assert all((tmp_path / name / figure).stat().st_size > 0 for figure in results["figures"])
         saved_model = tmp_path / name / "saved_model"
@@ -74,6 +75,7 @@ def trained(bars, tmp_path, monkeypatch):
         units = {key: metric["unit"] for key, metric in results["metrics"].items()}
         return metrics, units, signatures
 
+    train.directory = tmp_path
     return train
 
 
@@ -166,6 +168,63 @@ def test_a_gan_is_measured_by_a_classifier_of_them(trained, bars, tmp_path):
     assert (units["classifier_score"], units["rarest_class_share"]) == ("1 to 4", "share of samples, 0.25 being even")
     assert 1 <= metrics["classifier_score"] <= 4 and 0 <= metrics["rarest_class_share"] <= 0.25
     assert generate(tmp_path / "gan" / "saved_model", 3, 0).shape == (3, 256)
+
+
+# Without labels.
+
+
+@pytest.fixture(scope="module")
+def unlabelled(bars):
+    """The same images, without labels."""
+    splits = {name: Split(getattr(bars, name).images, None) for name in ("train", "validation", "test")}
+    return dataclasses.replace(bars, name="own.npz", classes=None, **splits)
+
+
+def test_a_gan_trains_on_images_without_labels_and_leaves_out_what_needs_a_judge(trained, unlabelled, tmp_path, capsys):
+    settings = "generator_units=16", "discriminator_units=16", "num_samples=200"
+    metrics, _, signatures = trained("gan", *settings, data=unlabelled)
+    parzen = {"", "__averaged_weights", "__train_images", "__kmeans_centres"}
+    assert set(metrics) == {f"parzen_log_likelihood{suffix}" for suffix in parzen}
+    assert "own.npz has no labels: what a classifier of them would judge is left out\n" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"gan"}  # No classifier was trained.
+    figures = {path.name for path in (tmp_path / "gan" / "figures").iterdir()}
+    assert "samples.png" in figures and "class_shares.png" not in figures
+    assert "generate" in signatures
+
+
+def test_codes_of_images_without_labels_are_drawn_in_one_colour_and_not_judged(trained, unlabelled, monkeypatch):
+    drawn = []
+    scatter = figures.scatter
+    monkeypatch.setattr(figures, "scatter", lambda panels, labels: drawn.append(labels) or scatter(panels, labels))
+    metrics, _, _ = trained("clustering-autoencoder", "hidden_units=32", "code_dims=2", data=unlabelled)
+    assert set(metrics) == {"test_squared_error__2d"} and drawn == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("vae", ("hidden_units=32", "latent_dim=2")),
+        pytest.param("vae-2d", ("hidden_units=32",), marks=pytest.mark.slow),
+        pytest.param("shallow-autoencoder", ("code_dim=8",), marks=pytest.mark.slow),
+        pytest.param("stacked-autoencoder", ("hidden_units=32,8,32",), marks=pytest.mark.slow),
+    ],
+)
+def test_labels_decide_nothing_where_none_are_used(name, settings, trained, bars, unlabelled):
+    metrics, _, _ = trained(name, *settings, data=unlabelled)
+    shutil.rmtree(trained.directory / name)
+    assert metrics == trained(name, *settings)[0]
+
+
+def test_recipes_that_need_labels_say_so_before_anything_is_written(unlabelled, tmp_path):
+    needing = {name for name, recipe in RECIPES.items() if recipe.needs_labels}
+    assert needing == RECIPES.keys() - ANY_IMAGES | {"anomaly-detection", "digit-classifier"}
+    for name in needing:
+        with pytest.raises(InputError) as refused:
+            run(name, unlabelled, preset="smoke", output_dir=tmp_path)
+        message = str(refused.value)
+        assert message.startswith(f"{name} needs labels, and own.npz has none; recipes that need none: ")
+        assert set(message.rpartition(": ")[2].split(", ")) == RECIPES.keys() - needing
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("other", ["image_shape", "classes"])

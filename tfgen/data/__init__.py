@@ -13,7 +13,9 @@ from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE
 if typing.TYPE_CHECKING:
     import numpy as np
 
-TFDS_NAMES = ("mnist", "fashion_mnist", "kmnist")
+# These have IDX files of the same names.
+MNIST_LIKE = ("mnist", "fashion_mnist", "kmnist")
+TFDS_NAMES = (*MNIST_LIKE, "emnist/balanced", "emnist/letters", "emnist/digits")
 NAMES = ("auto", *TFDS_NAMES, "digits")
 # Seeds the permutation that decides which training images are held out for validation.
 SPLIT_SEED = 2013
@@ -21,25 +23,27 @@ SPLIT_SEED = 2013
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images `(n, pixels)` uint8, row by row, and labels `(n,)` int64 in 0..classes - 1; n is at least 1.
+    """Images `(n, pixels)` uint8, row by row, and labels `(n,)` int64 in 0..classes - 1, or None; n is at least 1.
 
     Raises:
         InputError: for other arrays.
     """
 
     images: "np.ndarray"
-    labels: "np.ndarray"
+    labels: "np.ndarray | None"
 
     def __post_init__(self):
         import numpy as np
 
         for name, dtype, axes in (("images", "uint8", ("n", "pixels")), ("labels", "int64", ("n",))):
             array = getattr(self, name)
+            if name == "labels" and array is None:
+                continue
             came = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}".strip()
             shape = f"({', '.join(axes)}{',' * (len(axes) == 1)})"
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != len(axes):
                 raise InputError(f"{name} of a split must be a NumPy array of {dtype}, of shape {shape}; got {came}")
-        if len(self.images) != len(self.labels):
+        if self.labels is not None and len(self.images) != len(self.labels):
             raise InputError(
                 f"each image of a split needs one label; got {len(self.images)} images and {len(self.labels)} labels"
             )
@@ -47,7 +51,11 @@ class Split:
             raise InputError(f"a split needs an image, of at least one pixel; got images of shape {self.images.shape}")
 
     def __len__(self):
-        return len(self.labels)
+        return len(self.images)
+
+    def at(self, indices):
+        """Returns the images with these indices, `(m,)` integers, and their labels, as a `Split`."""
+        return Split(self.images[indices], None if self.labels is None else self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +67,10 @@ class Dataset:
         train, validation, test: the `Split`s.
         comparable: whether it is MNIST, whose results may be compared with published numbers.
         image_shape: `(height, width)` in pixels.
-        classes: the number of classes.
+        classes: the number of classes, or None for images without labels.
 
     Raises:
-        InputError: if the splits' images are of another size, or a label lies outside 0..classes - 1.
+        InputError: if the splits' images are of another size, or a label is missing or lies outside 0..classes - 1.
     """
 
     name: str
@@ -71,7 +79,7 @@ class Dataset:
     test: Split
     comparable: bool
     image_shape: tuple = MNIST_SHAPE
-    classes: int = MNIST_CLASSES
+    classes: int | None = MNIST_CLASSES
 
     def __post_init__(self):
         if not schema.TEXT.allows(self.name):
@@ -79,8 +87,8 @@ class Dataset:
         sizes = self.image_shape if isinstance(self.image_shape, tuple) else ()
         if [type(size) for size in sizes] != [int, int] or min(sizes) < 1:
             raise InputError(f"image_shape must be (height, width), each at least 1; got {self.image_shape!r}")
-        if type(self.classes) is not int or self.classes < 1:
-            raise InputError(f"classes must be a whole number of at least 1, got {self.classes!r}")
+        if self.classes is not None and (type(self.classes) is not int or self.classes < 1):
+            raise InputError(f"classes must be a whole number of at least 1, or None, got {self.classes!r}")
         for name in ("train", "validation", "test"):
             split = getattr(self, name)
             if not isinstance(split, Split):
@@ -90,6 +98,13 @@ class Dataset:
                     f"{name} has images of {split.images.shape[1]} pixels, and image_shape {self.image_shape} has "
                     f"{self.pixels}"
                 )
+            if (split.labels is None) != (self.classes is None):
+                raise InputError(
+                    f"{name} has {'no ' * (split.labels is None)}labels, and the dataset has {self.classes} classes; "
+                    "images without labels have the classes None"
+                )
+            if split.labels is None:
+                continue
             low, high = split.labels.min(), split.labels.max()
             if low < 0 or high >= self.classes:
                 raise InputError(
@@ -108,9 +123,9 @@ class Dataset:
         """The checksum of what is computed with, in hexadecimal: image shape, classes, and each split in its order."""
         import numpy as np
 
-        checksum = hashlib.sha256(repr((tuple(map(int, self.image_shape)), int(self.classes))).encode())
+        checksum = hashlib.sha256(repr((self.image_shape, self.classes)).encode())
         for split in (self.train, self.validation, self.test):
-            for array in (split.images, split.labels):
+            for array in (split.images,) if split.labels is None else (split.images, split.labels):
                 # Types and shapes too: other arrays can have the same bytes.
                 checksum.update(f"{array.dtype.str}{array.shape}".encode())
                 checksum.update(np.ascontiguousarray(array))
@@ -123,10 +138,19 @@ class Dataset:
         return np.reshape(images, (-1, *self.image_shape))
 
 
+def is_own(name):
+    """Returns whether a dataset's name is the path of images of one's own: an .npz file, or a folder of PNG files."""
+    return name not in NAMES and (name.endswith(".npz") or os.path.isdir(name))
+
+
 def check(name, data_dir):
     """Raises `InputError` if the dataset is unknown or `data_dir` is neither a directory nor None, the default."""
-    if name not in NAMES:
-        raise InputError(f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}")
+    if name not in NAMES and not is_own(name):
+        raise InputError(
+            f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}, or name an .npz file or a folder of PNG files"
+        )
+    if is_own(name) and not os.path.exists(name):
+        raise InputError(f"there is no file {name!r}; name an .npz file of images that is there")
     if data_dir is not None and not os.path.isdir(data_dir):
         raise InputError(f"the data directory {str(data_dir)!r} is not a directory; make it or name another")
     # The directory in TFDS_DATA_DIR need not exist: no set is prepared then.
@@ -142,8 +166,9 @@ def load(name="auto", data_dir=None):
     10,000 of MNIST's 60,000. The test split stays the test split.
 
     Args:
-        name: "mnist", "fashion_mnist", "kmnist", "digits" or "auto". Auto is MNIST if it is prepared or can be
-            downloaded, otherwise digits, which is then announced.
+        name: "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "emnist/letters", "emnist/digits", "digits" or
+            "auto". Auto is MNIST if it is prepared or can be downloaded, otherwise digits, which is then announced. Or
+            the path of images of one's own, see `tfgen.data.own`.
         data_dir: the TFDS data directory; None means TFDS_DATA_DIR, else TFDS's default.
 
     Returns:
@@ -153,9 +178,14 @@ def load(name="auto", data_dir=None):
         InputError: if the name is unknown, `data_dir` is not a directory, or the prepared set cannot be read.
         RunError: if the set is not prepared and cannot be downloaded.
     """
+    name = os.fspath(name)
     check(name, data_dir)
     if name == "digits":
         return digits()
+    if is_own(name):
+        from tfgen.data import own
+
+        return own.load(name)
     from tfgen.data import tfds
 
     if name != "auto":
@@ -170,6 +200,18 @@ def load(name="auto", data_dir=None):
             flush=True,
         )
         return digits()
+
+
+def hold_out(train):
+    """Returns the training images as two `Split`s: five sixths that train, and the sixth that validates.
+
+    The sixth is the end of a permutation with a fixed seed.
+    """
+    import numpy as np
+
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(train))
+    held_out = len(train) // 6
+    return train.at(order[: len(train) - held_out]), train.at(order[len(train) - held_out :])
 
 
 def digits():

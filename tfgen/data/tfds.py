@@ -12,11 +12,14 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.json_format import ParseError
 
-from tfgen.data import SPLIT_SEED, TFDS_NAMES, Dataset, Split, check
+from tfgen.data import MNIST_LIKE, TFDS_NAMES, Dataset, Split, check, hold_out
 from tfgen.errors import InputError, RunError
+from tfgen.recipe import MNIST_CLASSES
 
 # What `checksum` gives for MNIST as TFDS 3.0.1 prepares it from the four files of the MNIST database.
 MNIST_CHECKSUM = "aa25cfd5d8f401ac3844aea56c77d0acc88e3d0469526bd2ce76bdf2b6ebe29f"
+# TFDS speaks of 37 classes of letters, whose labels are 1 to 26.
+CLASSES = {"emnist/balanced": 47, "emnist/letters": 26}
 PROBE_SECONDS = 5
 # Raised by TFDS and TensorFlow for damaged files. TFDS uses assertions, and wraps some errors in RuntimeError.
 UNREADABLE = (
@@ -31,8 +34,8 @@ UNREADABLE = (
 
 
 def _root(builder):
-    """Returns the data directory `<root>` of a builder, whose own directory is `<root>/<name>/<version>`."""
-    return str(pathlib.Path(builder.data_dir).parent.parent)
+    """Returns the data directory `<root>` of a builder, whose own is `<root>/<name>[/<configuration>]/<version>`."""
+    return str(pathlib.Path(builder.data_dir).parents[builder.info.full_name.count("/")])
 
 
 def _builder(name, data_dir):
@@ -47,7 +50,10 @@ def _builder(name, data_dir):
 
 
 def load(name, data_dir):
-    """Returns one of `TFDS_NAMES` as a `Dataset`; see `tfgen.data.load`."""
+    """Returns one of `TFDS_NAMES` as a `Dataset`; see `tfgen.data.load`.
+
+    EMNIST's images come transposed and are turned upright. Its letters' labels come as 1 to 26 and become 0 to 25.
+    """
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _download(builder, name)
@@ -61,17 +67,18 @@ def load(name, data_dir):
         expected = builder.info.splits[split].num_examples
         if len(labels) != expected:
             raise _unreadable(name, builder.data_dir, f"{len(labels)} of {expected} {split} examples")
-        splits[split] = Split(images.reshape(len(images), -1), labels.astype(np.int64))
+        if name.startswith("emnist/"):
+            images = images.transpose(0, 2, 1, 3)
+        first = 1 if name == "emnist/letters" else 0
+        splits[split] = Split(images.reshape(len(images), -1), labels.astype(np.int64) - first)
 
-    train, test = splits["train"], splits["test"]
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(train))
-    held_out = len(train) // 6
-    kept, validation = order[: len(train) - held_out], order[len(train) - held_out :]
+    train, validation = hold_out(splits["train"])
     return Dataset(
         name,
-        Split(train.images[kept], train.labels[kept]),
-        Split(train.images[validation], train.labels[validation]),
-        test,
+        train,
+        validation,
+        splits["test"],
+        classes=CLASSES.get(name, MNIST_CLASSES),
         comparable=name == "mnist"
         and checksum({key: (split.images, split.labels) for key, split in splits.items()}) == MNIST_CHECKSUM,
     )
@@ -115,9 +122,9 @@ def _download(builder, name):
     import tensorflow_datasets as tfds
 
     where = _root(builder)
+    importing = "or run 'tfgen data import --from DIR' with its IDX files; " if name in MNIST_LIKE else ""
     remedies = (
-        "prepare it elsewhere and point --data-dir (or TFDS_DATA_DIR) at it; or run 'tfgen data import --from DIR' "
-        "with its IDX files; or choose --dataset digits"
+        f"prepare it elsewhere and point --data-dir (or TFDS_DATA_DIR) at it; {importing}or choose --dataset digits"
     )
     problem = _unreachable(builder.URL)
     if problem:

@@ -55,7 +55,8 @@ class Config(recipe.Config):
             "neighbors", max(self.neighbors), len(data.train), f"the number of training images of {data.name}"
         )
         check_at_least(data, "train", 2, "the plane of two principal components")
-        check_at_least(data, "test", data.classes, f"k-means with {data.classes} clusters")
+        if data.classes is not None:
+            check_at_least(data, "test", data.classes, f"k-means with {data.classes} clusters")
         if data.pixels < 2:
             raise InputError(f"images of {data.name} have one pixel; two principal components need two")
 
@@ -72,14 +73,13 @@ RECIPE = Recipe(
         "kmeans_accuracy__pixels": Published(0.53, "the README of DEC-keras, k-means on all 70,000 images"),
     },
     any_images=True,
+    needs_labels=False,
 )
 
 
 def experiment(run):
     from tfgen import figures, losses
     from tfgen.data.batches import Batches, pairs, scale
-    from tfgen.evaluation.clustering import clustering_accuracy, kmeans, normalized_mutual_information
-    from tfgen.evaluation.knn import knn_error
     from tfgen.evaluation.pca import fit_pca
     from tfgen.models import autoencoder
     from tfgen.training.autoencoder import measure_squared_error
@@ -111,26 +111,45 @@ def experiment(run):
 
     pca = fit_pca(train, 2)
     codes["pca2"] = [pca.transform(images) for images in (train, test)]
-    for name, (train_codes, test_codes) in codes.items():
-        for k in config.neighbors:
-            value = knn_error(train_codes, data.train.labels, test_codes, data.test.labels, k)
-            run.metric(f"knn{k}_error__{name}", value, "share misclassified", "test", len(test))
-    for name, images in [*((name, test_codes) for name, (_, test_codes) in codes.items()), ("pixels", test)]:
-        clusters = kmeans(images, data.classes, run.seed)
-        value = clustering_accuracy(data.test.labels, clusters)
-        run.metric(f"kmeans_accuracy__{name}", value, "share in its digit's cluster", "test", len(test))
-        value = normalized_mutual_information(data.test.labels, clusters)
-        run.metric(f"nmi__{name}", value, "normalised mutual information, 0 to 1", "test", len(test))
-
     widths = "-".join(map(str, (data.pixels, *config.hidden_units, config.code_dims[0])))
-    k = config.neighbors[0]
-    panels = {
-        f"{title}\n{k}-NN error {100 * run.metrics[f'knn{k}_error__{name}']['value']:.1f} %": codes[name][1]
-        for title, name in (
-            (f"Autoencoder {widths}", f"{config.code_dims[0]}d"),
-            ("First two principal components", "pca2"),
-        )
-    }
-    run.figure("codes", figures.scatter(panels, data.test.labels))
+    drawn = {f"{config.code_dims[0]}d": f"Autoencoder {widths}", "pca2": "First two principal components"}
+    if data.classes is None:
+        print(f"{data.name} has no labels: neighbours and clusters are not measured", flush=True)
+    else:
+        measure_neighbors(run, codes)
+        measure_clusters(run, {**{name: test_codes for name, (_, test_codes) in codes.items()}, "pixels": test})
+        k = config.neighbors[0]
+        errors = {name: 100 * run.metrics[f"knn{k}_error__{name}"]["value"] for name in drawn}
+        drawn = {name: f"{title}\n{k}-NN error {errors[name]:.1f} %" for name, title in drawn.items()}
+    run.figure("codes", figures.scatter({title: codes[name][1] for name, title in drawn.items()}, data.test.labels))
     panel = ("Squared error of the validation images", "per image", list(validation_error))
     run.figure("training", figures.curves(validation_error, [panel]))
+
+
+def measure_neighbors(run, codes):
+    """Records the errors of the votes of training codes on test codes.
+
+    Args:
+        run: the `Run`.
+        codes: dict from a name to the codes of the training images and those of the test images.
+    """
+    from tfgen.evaluation.knn import knn_error
+
+    train, test = run.data.train.labels, run.data.test.labels
+    for name, (train_codes, test_codes) in codes.items():
+        for k in run.config.neighbors:
+            value = knn_error(train_codes, train, test_codes, test, k)
+            run.metric(f"knn{k}_error__{name}", value, "share misclassified", "test", len(test))
+
+
+def measure_clusters(run, points):
+    """Records how well k-means finds the classes among the test images' points, a dict from a name to `(n, dim)`."""
+    from tfgen.evaluation.clustering import clustering_accuracy, kmeans, normalized_mutual_information
+
+    labels = run.data.test.labels
+    for name, array in points.items():
+        clusters = kmeans(array, run.data.classes, run.seed)
+        value = clustering_accuracy(labels, clusters)
+        run.metric(f"kmeans_accuracy__{name}", value, "share in its digit's cluster", "test", len(labels))
+        value = normalized_mutual_information(labels, clusters)
+        run.metric(f"nmi__{name}", value, "normalised mutual information, 0 to 1", "test", len(labels))

@@ -65,6 +65,7 @@ RECIPE = Recipe(
     needs=("digit-classifier",),
     presets={"smoke": Config(epochs=1, num_samples=1_000), "quick": Config(epochs=100), "paper": Config(epochs=150)},
     any_images=True,
+    needs_labels=False,
 )
 
 
@@ -76,7 +77,8 @@ def experiment(run):
     from tfgen.training.samples import ReferenceClassifier
 
     config, data = run.config, run.data
-    classifier = ReferenceClassifier(run.directory_of("digit-classifier"))
+    labelled = data.classes is not None
+    classifier = ReferenceClassifier(run.directory_of("digit-classifier")) if labelled else None
 
     def network(dtype):
         return GAN(

@@ -51,6 +51,7 @@ RECIPE = Recipe(
     headline=("test_squared_error__relu_untied", "test_squared_error__relu_tied", "pca_squared_error__64"),
     presets={"smoke": Config(epochs=1), "quick": Config(epochs=20), "paper": Config(epochs=200)},
     any_images=True,
+    needs_labels=False,
 )
 
 

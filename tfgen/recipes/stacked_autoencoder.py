@@ -92,6 +92,7 @@ RECIPE = Recipe(
     presets={"smoke": Config(epochs=1), "quick": Config(epochs=40), "paper": Config(epochs=200)},
     published={"pca_squared_error__30": Published(13.87, "Hinton & Salakhutdinov 2006, figure 2B")},
     any_images=True,
+    needs_labels=False,
 )
 
 

@@ -44,6 +44,7 @@ RECIPE = Recipe(
     headline=("test_negative_elbo", "test_reconstruction_loss", "test_kl_divergence"),
     presets={"smoke": Config(epochs=1), "quick": Config(epochs=35), "paper": Config(epochs=500)},
     any_images=True,
+    needs_labels=False,
 )
 
 

@@ -46,6 +46,7 @@ RECIPE = Recipe(
     headline=("test_negative_elbo",),
     presets={"smoke": Config(epochs=1), "quick": Config(epochs=20), "paper": Config(epochs=500)},
     any_images=True,
+    needs_labels=False,
 )
 
 

@@ -112,6 +112,9 @@ class Request:
 
 def check_images(name, data):
     """Raises `InputError` if a recipe does not take a dataset's images."""
+    if data.classes is None and RECIPES[name].needs_labels:
+        others = ", ".join(other for other, recipe in RECIPES.items() if not recipe.needs_labels)
+        raise InputError(f"{name} needs labels, and {data.name} has none; recipes that need none: {others}")
     if not RECIPES[name].any_images and (data.image_shape, data.classes) != (MNIST_SHAPE, MNIST_CLASSES):
         (height, width), (own_height, own_width) = MNIST_SHAPE, data.image_shape
         others = ", ".join(other for other, recipe in RECIPES.items() if recipe.any_images)
@@ -144,6 +147,11 @@ def check(request, data):
             )
 
 
+def needed_runs(name, data):
+    """Returns the recipes whose finished runs a recipe reads: without labels there is none of those that need them."""
+    return [other for other in RECIPES[name].needs if data.classes is not None or not RECIPES[other].needs_labels]
+
+
 def missing_runs(request, data):
     """Returns the recipes that a request needs of which no finished run of the same data and preset is there.
 
@@ -151,7 +159,7 @@ def missing_runs(request, data):
         InputError: if one that is there has damaged results, or has lost its model.
     """
     missing = []
-    for name in RECIPES[request.recipe].needs:
+    for name in needed_runs(request.recipe, data):
         directory = request.directory.with_name(name)
         path = directory / "results.json"
         wanted = {"dataset": data.name, "data_sha256": data.sha256, "preset": request.preset}

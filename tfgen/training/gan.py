@@ -106,20 +106,25 @@ def measure_gan(run, classifier, last, averaged, title):
 
     Args:
         run: the `Run`.
-        classifier: the `ReferenceClassifier`.
+        classifier: the `ReferenceClassifier`, or None for images without labels: what it judges is then left out.
         last, averaged: see `last_and_averaged`.
         title: of the pictures of samples.
     """
     config, data = run.config, run.data
     z = last.sample_noise((config.num_samples, config.noise_dim), stateless_seed(run.seed, Draw.SAMPLE, 1))
     last_samples, samples = predict(last.generator, z), predict(averaged.generator, z)
+    if classifier is None:
+        print(f"{data.name} has no labels: what a classifier of them would judge is left out", flush=True)
     measure_samples(run, classifier, last_samples)
     shares = measure_samples(run, classifier, samples, "__averaged_weights")
     measure_baselines(run, classifier, config.num_samples)
 
     for name, images, weights in (("samples", samples, "averaged"), ("samples__last_weights", last_samples, "last")):
         run.figure(name, figures.image_grid(data.pictures(images[:100]), 10, f"{title}: {weights} weights"))
-    run.figure("class_shares", figures.class_fractions(shares, f"{len(samples):,} samples by class: averaged weights"))
+    if shares is not None:
+        run.figure(
+            "class_shares", figures.class_fractions(shares, f"{len(samples):,} samples by class: averaged weights")
+        )
     run.export(averaged.endpoints())
 
 

@@ -63,15 +63,20 @@ def record_parzen(run, name, points):
 def measure_samples(run, classifier, samples, suffix=""):
     """Records every measure of generated images; returns the share of each class among them, `(classes,)`.
 
-    The Frechet distance, precision and recall compare as many samples as there are test images with these.
+    The Frechet distance, precision and recall compare as many samples as there are test images with these. Without a
+    classifier there is the Parzen log-likelihood alone, and None instead of shares.
 
     Args:
+        run: the `Run`.
+        classifier: the `ReferenceClassifier` or None.
         samples: `(n, pixels)` float32 in [0, 1].
         suffix: end of the metrics' names, which tells a run's sets of samples apart.
     """
-    by = classifier.identity()
     record_parzen(run, f"parzen_log_likelihood{suffix}", samples)
+    if classifier is None:
+        return None
 
+    by = classifier.identity()
     test = scale(run.data.test.images).numpy()
     n = min(len(samples), len(test))
     features, real = classifier.features(samples[:n]), classifier.features(test[:n])
@@ -106,6 +111,8 @@ def measure_baselines(run, classifier, n):
     n = min(n, len(train))
     record_parzen(run, "parzen_log_likelihood__train_images", train[:n])
     record_parzen(run, "parzen_log_likelihood__kmeans_centres", kmeans_centres(train, n, run.seed))
+    if classifier is None:
+        return
     # Not training images: the classifier has fitted its features to them.
     n = min(len(data.validation), len(data.test))
     features = [classifier.features(scale(split.images[:n]).numpy()) for split in (data.validation, data.test)]
