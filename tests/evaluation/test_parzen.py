@@ -146,6 +146,13 @@ def test_values_of_another_scale_are_refused(digits, i, wrong):
         parzen.parzen_log_likelihood(*sets)
 
 
+def test_kmeans_of_images_that_come_twice_has_no_empty_clusters():
+    images = np.repeat(np.random.default_rng(0).uniform(size=(20, 6)).astype(np.float32), 3, axis=0)
+    centres = parzen.kmeans_centres(images, 40, seed=0)
+    # Each different image is a centre.
+    np.testing.assert_allclose(np.unique(centres, axis=0), np.unique(images, axis=0), atol=1e-6)
+
+
 def test_the_edge_of_the_grid_is_its_smallest_or_largest_sigma_in_whatever_order(digits):
     inner = parzen.parzen_log_likelihood(*digits, np.logspace(-2, 0, 9))
     shuffled = parzen.parzen_log_likelihood(*digits, np.array([inner.sigma, 1.0, 0.01]))

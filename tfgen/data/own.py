@@ -51,7 +51,9 @@ def load(path):
     train, validation = hold_out(Split(train[0].reshape(len(train[0]), -1), train[1]))
     name = path.resolve().name + "/" * path.is_dir()
     data = Dataset(name, train, validation, test, comparable=False, image_shape=image_shape, classes=classes)
-    of_classes = "without labels" if classes is None else f"in {classes} classes" + (f" ({_few(names)})" if names else "")
+    of_classes = (
+        "without labels" if classes is None else f"in {classes} classes" + (f" ({_few(names)})" if names else "")
+    )
     print(
         f"{name}: {len(train):,} images train, {len(validation):,} validate and {len(test):,} test; "
         f"{_size(image_shape)} pixels, {of_classes}",

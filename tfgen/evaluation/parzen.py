@@ -98,10 +98,12 @@ def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
 
 
 def kmeans_centres(images, num, seed):
-    """Returns `(num, pixels)` k-means centres: the baseline that beats true images.
+    """Returns `(num, pixels)` k-means centres, at most one for each different image; they beat true images.
 
     They start at random images and move for at most five iterations, which is enough for a baseline.
 
     Source: Theis et al. 2015, "A note on the evaluation of generative models".
     """
+    # Of empty clusters scikit-learn makes centres that lie outside [0, 1].
+    num = min(num, len({image.tobytes() for image in images}))
     return KMeans(num, init="random", n_init=1, max_iter=5, random_state=seed).fit(images).cluster_centers_
