@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help replicate test test-all benchmark lint docs keep clean
+.PHONY: help replicate test test-all benchmark lint docs keep notebook clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make benchmark   speed beside plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
 	@echo "make docs        write the documents that come from the recipes and from docs/results"
 	@echo "make keep        take pictures and results from runs/ into docs/, after make replicate on MNIST"
+	@echo "make notebook    run notebooks/lecture.ipynb and keep its outputs in it"
 	@echo "make lint        check the style"
 	@echo "make clean       remove .venv, caches and build products; runs/ stays"
 
@@ -61,6 +62,9 @@ keep: $(INSTALLED)
 		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
 			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$to; done
 	$(BIN)/python -m tfgen.report.documents
+
+notebook: $(INSTALLED)
+	$(BIN)/python notebooks/execute.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
