@@ -98,7 +98,7 @@ function sizesOf(value) {
 
 // Returns how many texts a request holds: its keys, those of its examples, and the signature's name.
 function texts(body) {
-    const objects = [body, body.inputs].concat(Array.isArray(body.instances) ? body.instances : []).filter(isObject);
+    const objects = [body, body.inputs].concat(body.instances).filter(isObject);
     return objects.reduce((sum, object) => sum + Object.keys(object).length, has(body, "signature_name") ? 1 : 0);
 }
 
