@@ -255,7 +255,7 @@ BAD_REQUESTS = {
     "query": ["MODEL", "--help"],
     "query vae --server localhost": ["'localhost'", "http://127.0.0.1:8501"],
     "query vae --version 1 --label stable": ["--label", "not allowed with", "--version"],
-    "sample": ["SAVED_MODEL_DIR", "--help"],
+    "sample": ["MODEL", "--help"],
     "sample missing": ["'missing'", "saved_model.pb"],
     "sample empty": ["'empty'", "saved_model.pb"],
     "sample file": ["'file'", "saved_model.pb"],
@@ -541,7 +541,7 @@ def test_the_commands_of_a_first_hour(stub, smoke, tmp_path, capsys, monkeypatch
 
     for seed in ("0", "0", "1"):
         assert main(["sample", model, "--num", "5", "--seed", seed, "--output", "five.png"]) == 0
-        assert capsys.readouterr().out == "5 images: five.png\n"
+        assert capsys.readouterr().out == f"5 images of {model}: five.png\n"
         pictures.append(matplotlib.image.imread("five.png"))
     # Three columns and two rows of 28 pixels and a line between, each pixel 11 wide; the sixth place stays white.
     assert pictures[0].shape == (57 * 11, 86 * 11, 4)

@@ -1,6 +1,7 @@
 """Images generated from SavedModels: repeatable, of their own height and width, and refused in one line otherwise."""
 
 import json
+import pathlib
 import pickle
 import shutil
 import subprocess
@@ -14,12 +15,14 @@ import pytest
 import tensorflow as tf
 from helpers import contents
 
+import tfgen
 from tfgen import sampling
 from tfgen.cli import main
 from tfgen.distributions import serving_seed, stateless_normal
 from tfgen.errors import InputError
 from tfgen.export import export
 from tfgen.models.gan import GAN
+from tfgen.serving import published
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +244,7 @@ def test_the_sample_command_draws_images_of_the_model_s_own_height_and_width(sma
     assert images.shape == (4, 256)
     command = ["sample", str(small), "--num", "4", "--seed", "3", "--output", str(tmp_path / "grid.png")]
     assert main(command) == 0
-    assert capsys.readouterr().out == f"4 images: {tmp_path / 'grid.png'}\n"
+    assert capsys.readouterr().out == f"4 images of {small}: {tmp_path / 'grid.png'}\n"
     drawn = pictures(tmp_path / "grid.png", 16, 16)
     np.testing.assert_allclose(drawn, images.reshape(4, 16, 16), atol=2 / 255)
     # The same model with images of another shape of as many pixels.
@@ -260,3 +263,76 @@ def test_the_sample_command_refuses_images_of_no_known_shape_and_writes_nothing(
     printed = capsys.readouterr()
     assert printed.err == f"tfgen: the height and width of the images in {str(model)!r}, of 256 pixels, are not known\n"
     assert printed.out == "" and [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """The current directory, empty, and `saved_models` of a checkout that tfgen runs from."""
+    here, checkout = tmp_path / "here", tmp_path / "checkout" / "saved_models"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(published, "PLACES", (published.PLACES[0], checkout))
+    return here, checkout
+
+
+def with_models(directory, *names):
+    for name in names:
+        (directory / name).mkdir(parents=True)
+        (directory / name / "saved_model.pb").write_bytes(b"")
+
+
+def test_a_name_means_the_newest_version_published_here_then_in_the_checkout(places):
+    here, checkout = places
+    with_models(checkout, "gan/1", "gan/2", "vae/7")
+    assert published.find("gan") == checkout / "gan" / "2"
+    with_models(here / "saved_models", "gan/9", "gan/10", "gan/.tmp-11")
+    # What has no model in it yet, and what the server would not take for a version, are passed over.
+    (here / "saved_models" / "gan" / "12").mkdir()
+    with_models(here / "saved_models" / "gan", "+13")
+    assert str(published.find("gan")) == "saved_models/gan/10"
+    assert published.find("vae") == checkout / "vae" / "7"
+
+
+def test_a_directory_with_a_model_wins_over_the_name_and_one_of_versions_means_the_newest(places):
+    here, checkout = places
+    with_models(checkout, "gan/2")
+    (here / "gan").mkdir()
+    assert published.find("gan") == checkout / "gan" / "2"
+    with_models(here, "gan/1")
+    assert str(published.find("gan")) == "gan/1" == str(published.find("gan/1"))
+    with_models(here, "vae")
+    assert str(published.find("vae")) == "vae"
+    for path in (checkout / "gan", checkout / "gan" / "2"):
+        assert published.find(str(path)) == checkout / "gan" / "2"
+
+
+@pytest.mark.parametrize("model", ["gam", "", "..", ".hidden", "gan/3", "saved_models", "runs/gan/saved_model"])
+def test_what_is_no_model_is_told_with_the_names_that_there_are_and_where_to_get_one(places, model, capsys):
+    here, checkout = places
+    (here / "saved_models" / "empty").mkdir(parents=True)
+    with_models(checkout, "gan/2", "vae/7", ".hidden/1")
+    assert main(["sample", model]) == 2
+    assert capsys.readouterr().err == (
+        f"tfgen: there is no model {model!r}: no directory with saved_model.pb, or with versions that have it, and no "
+        f"published model of that name in saved_models or {checkout} (there: gan, vae); tfgen run gan makes "
+        "runs/gan/saved_model, and a checkout of tfgen has models in saved_models\n"
+    )
+    assert contents(here).keys() == {pathlib.Path("saved_models"), pathlib.Path("saved_models/empty")}
+
+
+def test_without_any_published_model_the_run_of_that_name_is_the_remedy(places):
+    with pytest.raises(InputError, match=r"in saved_models \(there: none\); tfgen run vae makes runs/vae/saved_model"):
+        published.find("vae")
+
+
+def test_the_sample_command_draws_a_published_model_by_its_name(places, small, capsys):
+    _, checkout = places
+    shutil.copytree(small, checkout / "gan" / "3")
+    assert main(["sample", "gan", "--num", "4", "--seed", "3"]) == 0
+    assert capsys.readouterr().out == f"4 images of {checkout / 'gan' / '3'}: grid.png\n"
+    images = sampling.generate(small, 4, seed=3).reshape(4, 16, 16)
+    np.testing.assert_allclose(pictures("grid.png", 16, 16), images, atol=2 / 255)
+
+
+def test_the_place_beside_here_is_that_of_the_package():
+    assert published.PLACES[1] == pathlib.Path(tfgen.__file__).parents[1] / "saved_models"

@@ -70,7 +70,11 @@ def _parser():
     command.set_defaults(function=_run)
 
     command = commands.add_parser("sample", parents=[debug], help="draw images from an exported generative model")
-    command.add_argument("saved_model", metavar="SAVED_MODEL_DIR")
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a SavedModel such as runs/vae/saved_model, or the name of a published model, whose newest version it is",
+    )
     command.add_argument("--num", type=int, default=64, help="number of images; default 64")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--output", default="grid.png", metavar="PNG", help="default: grid.png")
@@ -290,15 +294,19 @@ def _run(args):
 
 
 def _sample(args):
-    sampling.check_sample(args.saved_model, args.num, args.seed, args.output)
+    from tfgen.serving import published
+
+    sampling.check_seeds(args.num, args.seed)
+    sampling.check_output(args.output)
+    model = published.find(args.model)
     _load_tensorflow(args)
     from tfgen import figures
     from tfgen.files import write_atomically
 
-    images = sampling.generate(args.saved_model, args.num, args.seed)
-    pictures = images.reshape(-1, *sampling.image_shape(args.saved_model, images.shape[1]))
+    images = sampling.generate(model, args.num, args.seed)
+    pictures = images.reshape(-1, *sampling.image_shape(model, images.shape[1]))
     write_atomically(args.output, figures.tiled_png(pictures, columns=math.ceil(args.num**0.5)))
-    print(f"{args.num} images: {args.output}")
+    print(f"{args.num} images of {model}: {args.output}")
 
 
 def _publish(args):

@@ -26,14 +26,11 @@ def image_seeds(num, seed):
     return np.random.default_rng(seed).integers(2**31, size=num)
 
 
-def check_sample(saved_model, num, seed, output):
-    """Raises `InputError` if an argument of `tfgen sample` is invalid."""
-    check_seeds(num, seed)
+def check_output(output):
+    """Raises `InputError` if `tfgen sample` cannot write its images to a path."""
     output = pathlib.Path(output)
     if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
         raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")
-    if not (pathlib.Path(saved_model) / "saved_model.pb").is_file():
-        raise InputError(f"{str(saved_model)!r} holds no SavedModel; name a directory with saved_model.pb in it")
 
 
 def generate(directory, num, seed):
@@ -55,7 +52,9 @@ def generate(directory, num, seed):
         InputError: if the directory has no SavedModel, it holds an operation of another kind, it does not generate
             images, its images are not finite or not in [0, 1], or `num` or `seed` is out of range.
     """
-    check_sample(directory, num, seed, "grid.png")
+    check_seeds(num, seed)
+    if not (pathlib.Path(directory) / "saved_model.pb").is_file():
+        raise InputError(f"{str(directory)!r} holds no SavedModel; name a directory with saved_model.pb in it")
     import numpy as np
     import tensorflow as tf
 
