@@ -11,19 +11,21 @@ INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help replicate test test-all benchmark lint docs keep notebook clean
+.PHONY: help replicate test test-all test-pythons benchmark lint docs keep notebook constraints clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make replicate   train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
-	@echo "make test        run the tests but the slow ones (ARGS=tests/models, say, for some)"
-	@echo "make test-all    run all tests: the resume of every recipe and the like too"
-	@echo "make benchmark   speed beside plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
-	@echo "make docs        write the documents that come from the recipes and from docs/results"
-	@echo "make keep        take pictures and results from runs/ into docs/, after make replicate on MNIST"
-	@echo "make notebook    run notebooks/lecture.ipynb and keep its outputs in it"
-	@echo "make lint        check the style"
-	@echo "make clean       remove .venv, caches and build products; runs/ stays"
+	@echo "make replicate    train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
+	@echo "make test         run the tests but the slow ones (ARGS=tests/models, say, for some)"
+	@echo "make test-all     run all tests: the resume of every recipe and the like too"
+	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
+	@echo "make benchmark    speed beside plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
+	@echo "make docs         write the documents that come from the recipes and from docs/results"
+	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST"
+	@echo "make notebook     run notebooks/lecture.ipynb and keep its outputs in it"
+	@echo "make lint         check the style"
+	@echo "make constraints  write constraints.txt: the versions that are installed here, and what suits other Pythons"
+	@echo "make clean        remove .venv, caches and build products; runs/ stays"
 
 replicate: $(INSTALLED)
 	$(BIN)/tfgen run --all --preset $(PRESET) $(ARGS)
@@ -33,6 +35,9 @@ test: $(INSTALLED) $(RUNTIME)/fetched
 
 test-all: $(INSTALLED) $(RUNTIME)/fetched
 	$(BIN)/python -m pytest -m "slow or not slow" $(PROCESSES) $(ARGS)
+
+test-pythons: $(INSTALLED)
+	$(BIN)/python tests/pythons.py
 
 $(RUNTIME)/fetched: $(INSTALLED)
 	mkdir -p $(RUNTIME)
@@ -66,14 +71,25 @@ keep: $(INSTALLED)
 notebook: $(INSTALLED)
 	$(BIN)/python notebooks/execute.py
 
+# uv keeps the versions that it finds in the file, wherever a Python has them.
+constraints: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra test --no-annotate --no-header \
+		--output-file constraints.txt setup.cfg
+	@touch $(INSTALLED)
+
 clean:
 	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find tfgen tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): setup.cfg pyproject.toml
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found. Install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
 	$(PYTHON) -m venv .venv
 # The pip that comes with Python 3.10 takes many minutes to find versions that go together.
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+# The versions that were tested. Where one of them cannot be had, those that pip chooses.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]" \
+		|| { echo "constraints.txt cannot be met here: installing the newest versions that go together"; \
+		$(BIN)/python -m pip install --quiet --editable ".[test]"; }
 	@touch $@
