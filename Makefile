@@ -23,7 +23,7 @@ help:
 	@echo "make docs         write the documents that come from the recipes and from docs/results"
 	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST"
 	@echo "make notebook     run notebooks/lecture.ipynb and keep its outputs in it"
-	@echo "make lint         check the style"
+	@echo "make lint         check the style and the types"
 	@echo "make constraints  write constraints.txt: the versions that are installed here, and what suits other Pythons"
 	@echo "make clean        remove .venv, caches and build products; runs/ stays"
 
@@ -54,6 +54,7 @@ benchmark: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tfgen.report.documents
@@ -80,7 +81,7 @@ constraints: $(INSTALLED)
 	@touch $(INSTALLED)
 
 clean:
-	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find tfgen tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt

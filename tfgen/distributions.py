@@ -3,7 +3,10 @@
 Everything is in nats, per example: densities and divergences are summed over the last axis (pixels or latents).
 """
 
+from __future__ import annotations
+
 import enum
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -28,7 +31,7 @@ class Draw(enum.IntEnum):
     SHIFT = 12
 
 
-def stateless_seed(run_seed, draw, counter=0):
+def stateless_seed(run_seed: int, draw: Draw, counter: int | tf.Tensor = 0) -> tf.Tensor:
     """Returns the seed of one random draw as a function of (run seed, purpose, counter).
 
     There is no generator state, so a resumed run draws what the uninterrupted one would have drawn.
@@ -44,7 +47,7 @@ def stateless_seed(run_seed, draw, counter=0):
     return tf.stack([tf.constant(run_seed * 16 + int(draw), tf.int64), tf.cast(counter, tf.int64)])
 
 
-def serving_seed(seed):
+def serving_seed(seed: tf.Tensor) -> tf.Tensor:
     """Returns the seed of what a served model generates for a user's seed, any int64 scalar.
 
     Counters of `stateless_seed` are never negative, so no draw of a training, an evaluation or a figure is served.
@@ -52,7 +55,7 @@ def serving_seed(seed):
     return tf.stack([tf.cast(seed, tf.int64), tf.constant(-1, tf.int64)])
 
 
-def stateless_normal(shape, seed):
+def stateless_normal(shape: Sequence[int | tf.Tensor] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Returns float32 draws from N(0, 1) of the given shape.
 
     They are a function of shape and seed. Code that XLA compiles draws other numbers than code that it does not.
@@ -60,12 +63,14 @@ def stateless_normal(shape, seed):
     return tf.random.stateless_normal(shape, seed, alg="philox")
 
 
-def stateless_uniform(shape, seed, low=0.0, high=1.0):
+def stateless_uniform(
+    shape: Sequence[int | tf.Tensor] | tf.Tensor, seed: tf.Tensor, low: float = 0.0, high: float = 1.0
+) -> tf.Tensor:
     """Returns float32 draws from the uniform distribution on [low, high); see `stateless_normal`."""
     return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
 
 
-def bernoulli_log_prob(x, logits):
+def bernoulli_log_prob(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Returns log p(x) under independent Bernoulli pixels.
 
     log p(x) = sum_i [x_i log s(l_i) + (1 - x_i) log(1 - s(l_i))], with s the logistic function, computed from the
@@ -83,7 +88,7 @@ def bernoulli_log_prob(x, logits):
     return -tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits), axis=-1)
 
 
-def normal_log_prob(x, mean, log_var):
+def normal_log_prob(x: tf.Tensor, mean: tf.Tensor, log_var: tf.Tensor) -> tf.Tensor:
     """Returns log N(x; mean, diag(exp(log_var))).
 
     Args:
@@ -99,7 +104,7 @@ def normal_log_prob(x, mean, log_var):
     return -0.5 * tf.reduce_sum(LOG_TWO_PI + log_var + tf.square(x - mean) * tf.exp(-log_var), axis=-1)
 
 
-def kl_divergence(z_mean, z_log_var):
+def kl_divergence(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
     """Returns KL(N(z_mean, diag(exp(z_log_var))) || N(0, I)) in closed form.
 
     KL = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2); 0 for the standard normal, positive elsewhere.
@@ -117,7 +122,7 @@ def kl_divergence(z_mean, z_log_var):
     return 0.5 * tf.reduce_sum(tf.square(z_mean) + tf.math.expm1(z_log_var) - z_log_var, axis=-1)
 
 
-def sample_normal(mean, log_var, seed):
+def sample_normal(mean: tf.Tensor, log_var: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Returns mean + sigma * epsilon, epsilon ~ N(0, I): a draw through which gradients reach mean and log_var.
 
     Args:
@@ -133,7 +138,7 @@ def sample_normal(mean, log_var, seed):
     return mean + tf.exp(0.5 * log_var) * stateless_normal(tf.shape(mean), seed)
 
 
-def log_prior_ratio(z, epsilon, z_log_var):
+def log_prior_ratio(z: tf.Tensor, epsilon: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
     """Returns log p(z) - log q(z|x) of a draw z = z_mean + sigma * epsilon, with p(z) = N(0, I).
 
     log q(z|x) = log N(epsilon; 0, I) - 1/2 sum_j log sigma_j^2, which needs no division by a small sigma.

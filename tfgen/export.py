@@ -1,20 +1,25 @@
 """Exports a model's endpoints as a SavedModel, checks that TensorFlow Serving can serve it, and describes it."""
 
+from __future__ import annotations
+
 import json
 import math
+import os
 import pathlib
 import re
 import shutil
 import uuid
+from typing import Any
 
 import keras
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfgen.errors import InputError
 from tfgen.files import write_atomically
+from tfgen.models.networks import Endpoints
 
 # Metadata of tfgen beside TensorFlow's own.
 METADATA = "assets.extra/tfgen.json"
@@ -70,7 +75,7 @@ SAVING = OPERATIONS | {
 RESTORING = OPERATIONS | {"AssignVariableOp", "RestoreV2"}
 
 
-def export(endpoints, directory, image_shape):
+def export(endpoints: Endpoints, directory: str | os.PathLike[str], image_shape: tuple[int, int]) -> None:
     """Writes a SavedModel with the given endpoints as signatures. Loading it needs TensorFlow alone.
 
     The model is written to a temporary directory, checked and renamed, so `directory` is never incomplete. An existing
@@ -123,18 +128,18 @@ def _drawing(function, output, outputs, image_shape):
     return draw
 
 
-def png_bytes(images, image_shape):
+def png_bytes(images: tf.Tensor, image_shape: tuple[int, int]) -> tf.Tensor:
     """Returns PNG files `(batch,)` of images `(batch, pixels)`: a pixel of 0 is black, of 1 white, 8 bits each."""
     levels = tf.cast(tf.round(255.0 * tf.clip_by_value(images, 0.0, 1.0)), tf.uint8)
     return tf.io.encode_png(tf.reshape(levels, (-1, *image_shape, 1)))
 
 
-def signatures(meta_graph):
+def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, meta_graph_pb2.SignatureDef]:
     """Returns a SavedModel's signatures by name, without TensorFlow's own `__saved_model_init_op`."""
     return {name: signature for name, signature in meta_graph.signature_def.items() if not name.startswith("__")}
 
 
-def meta_graph(directory):
+def meta_graph(directory: str | os.PathLike[str]) -> meta_graph_pb2.MetaGraphDef | None:
     """Returns the graph that TensorFlow Serving loads from a SavedModel: the one tagged `serve`, or None."""
     tagged = [graph for graph in _saved_model(directory).meta_graphs if set(graph.meta_info_def.tags) == {"serve"}]
     return tagged[0] if tagged else None
@@ -148,7 +153,7 @@ def _saved_model(directory):
         raise InputError(f"the SavedModel in {str(directory)!r} cannot be read: {error}") from error
 
 
-def foreign_operations(directory):
+def foreign_operations(directory: str | os.PathLike[str]) -> list[str]:
     """Returns the operations of a SavedModel that tfgen's exports never use, by name, sorted.
 
     The model is read, not loaded: loading would restore its variables and run its initialisers. All its graphs are
@@ -210,7 +215,7 @@ def _node(tensor):
     return tensor.lstrip("^").split(":")[0]
 
 
-def violations(directory):
+def violations(directory: str | os.PathLike[str]) -> list[str]:
     """Returns the reasons why TensorFlow Serving cannot serve a SavedModel, or not reproducibly: a list of phrases.
 
     The list is empty if all tensors of the signatures have known names and a batch dimension, all operations are among
@@ -245,7 +250,7 @@ def violations(directory):
     return reasons
 
 
-def describe(directory):
+def describe(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns a SavedModel's inputs and outputs by signature, for JSON. None is the batch, or no limit of a range."""
     return {
         name: {

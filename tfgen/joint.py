@@ -4,11 +4,19 @@ A generative model learns p(x, y), from which p(y|x) = p(x, y) / p(x) follows. A
 from which p(x, y) does not: it lacks p(x).
 """
 
+from __future__ import annotations
+
 import collections
 import fractions
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
+
+X = TypeVar("X", bound=Hashable)
+Y = TypeVar("Y", bound=Hashable)
+Probability = TypeVar("Probability", float, fractions.Fraction)
 
 
-def joint(sample):
+def joint(sample: Iterable[tuple[X, Y]]) -> dict[tuple[X, Y], fractions.Fraction]:
     """Returns p(x, y), the share of each pair among the observations.
 
     The table is whole: it has every x of the sample with every y of the sample, at probability 0 where the two were
@@ -32,7 +40,7 @@ def joint(sample):
     return {(x, y): fractions.Fraction(counts[x, y], counts.total()) for x in xs for y in ys}
 
 
-def marginals(p_xy):
+def marginals(p_xy: Mapping[tuple[X, Y], Probability]) -> tuple[dict[X, Probability], dict[Y, Probability]]:
     """Returns p(x) = sum_y p(x, y) and p(y) = sum_x p(x, y).
 
     Args:
@@ -41,14 +49,15 @@ def marginals(p_xy):
     Returns:
         `(p_x, p_y)`: dicts from value to probability.
     """
-    p_x, p_y = {}, {}
+    p_x: dict[X, Probability] = {}
+    p_y: dict[Y, Probability] = {}
     for (x, y), p in p_xy.items():
         p_x[x] = p_x.get(x, 0) + p
         p_y[y] = p_y.get(y, 0) + p
     return p_x, p_y
 
 
-def conditional(p_xy):
+def conditional(p_xy: Mapping[tuple[X, Y], Probability]) -> dict[tuple[X, Y], Probability | None]:
     """Returns p(y|x) = p(x, y) / p(x).
 
     Args:

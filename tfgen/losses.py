@@ -1,11 +1,13 @@
 """The losses of the lecture as pure functions: squared reconstruction error (A4) and the GAN's (D2, D3)."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("tfgen")
-def squared_error(x, reconstruction):
+def squared_error(x: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
     """Returns ||x - x'||^2 of each image.
 
     Args:
@@ -20,7 +22,7 @@ def squared_error(x, reconstruction):
     return tf.reduce_sum(tf.square(x - reconstruction), axis=-1)
 
 
-def discriminator_loss(real_logits, fake_logits):
+def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
     """Returns -V(D, G): what the discriminator minimises in order to maximise the objective V.
 
     V = E_x[log D(x)] + E_z[log(1 - D(G(z)))] with D = sigmoid(logit), hence log D = -softplus(-logit) and
@@ -38,7 +40,7 @@ def discriminator_loss(real_logits, fake_logits):
     return tf.reduce_mean(tf.math.softplus(-real_logits)) + tf.reduce_mean(tf.math.softplus(fake_logits))
 
 
-def minimax_generator_loss(fake_logits):
+def minimax_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     """Returns E_z[log(1 - D(G(z)))], the term of V that depends on the generator, which minimises it.
 
     Its gradient vanishes where the discriminator rejects the samples: see `non_saturating_generator_loss`.
@@ -54,7 +56,7 @@ def minimax_generator_loss(fake_logits):
     return -tf.reduce_mean(tf.math.softplus(fake_logits))
 
 
-def non_saturating_generator_loss(fake_logits):
+def non_saturating_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     """Returns -E_z[log D(G(z))]: same fixed point as the minimax form, strong gradients early in training.
 
     Args:

@@ -1,9 +1,16 @@
 """Generates images from a SavedModel and seeds. Imports TensorFlow only to generate."""
 
+from __future__ import annotations
+
+import os
 import pathlib
+import typing
 
 from tfgen.errors import InputError
 from tfgen.files import read_json
+
+if typing.TYPE_CHECKING:
+    import numpy as np
 
 # Images generated in one call: enough to use all cores, few enough to fit into memory.
 CHUNK = 1000
@@ -11,7 +18,7 @@ CHUNK = 1000
 MOST = 100_000
 
 
-def check_seeds(num, seed):
+def check_seeds(num: int, seed: int) -> None:
     """Raises `InputError` if `image_seeds` does not take the number of images or the seed."""
     if not 1 <= num <= MOST:
         raise InputError(f"--num must be at least 1 and at most {MOST:,}, got {num}")
@@ -19,21 +26,21 @@ def check_seeds(num, seed):
         raise InputError(f"--seed must lie between 0 and {2**63 - 1}, got {seed}")
 
 
-def image_seeds(num, seed):
+def image_seeds(num: int, seed: int) -> np.ndarray:
     """Returns a seed for each image, `(num,)` int64, drawn from the user's seed."""
     import numpy as np
 
     return np.random.default_rng(seed).integers(2**31, size=num)
 
 
-def check_output(output):
+def check_output(output: str | os.PathLike[str]) -> None:
     """Raises `InputError` if `tfgen sample` cannot write its images to a path."""
     output = pathlib.Path(output)
     if output.suffix.lower() != ".png" or output.is_dir() or not output.parent.is_dir():
         raise InputError(f"--output must name a .png file in an existing directory, got {str(output)!r}")
 
 
-def generate(directory, num, seed):
+def generate(directory: str | os.PathLike[str], num: int, seed: int) -> np.ndarray:
     """Returns images drawn from a SavedModel's `generate` signature.
 
     A SavedModel is a program. It is loaded only if it holds no operation that tfgen's own exports never use, such as
@@ -81,7 +88,8 @@ def generate(directory, num, seed):
             f"the model in {str(directory)!r} has no signature 'generate' of images, only "
             f"{', '.join(sorted(model.signatures))}; sampling needs a generative model, such as vae or gan"
         )
-    seeds, chunks = image_seeds(num, seed), []
+    seeds = image_seeds(num, seed)
+    chunks: list[np.ndarray] = []
     for i in range(0, num, CHUNK):
         chunk = seeds[i : i + CHUNK]
         images = generate(seed=tf.constant(chunk))["image"].numpy()
@@ -100,7 +108,7 @@ def generate(directory, num, seed):
     return np.concatenate(chunks)
 
 
-def image_shape(directory, pixels):
+def image_shape(directory: str | os.PathLike[str], pixels: int) -> tuple[int, int]:
     """Returns `(height, width)` of a SavedModel's images, from its metadata.
 
     Models of tfgen 0.1 have no such entry: their images are square.
@@ -120,4 +128,4 @@ def image_shape(directory, pixels):
     sides = shape if isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape) else []
     if len(sides) != 2 or sides[0] * sides[1] != pixels:
         raise InputError(f"the height and width of the images in {str(directory)!r}, of {pixels} pixels, are not known")
-    return tuple(shape)
+    return sides[0], sides[1]

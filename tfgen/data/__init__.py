@@ -1,5 +1,7 @@
 """Datasets in memory: images and labels in three splits, with image shape and classes. Imports no TensorFlow."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import hashlib
@@ -12,6 +14,7 @@ from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE
 
 if typing.TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
 
 # These have IDX files of the same names.
 MNIST_LIKE = ("mnist", "fashion_mnist", "kmnist")
@@ -29,8 +32,8 @@ class Split:
         InputError: for other arrays.
     """
 
-    images: "np.ndarray"
-    labels: "np.ndarray | None"
+    images: np.ndarray
+    labels: np.ndarray | None
 
     def __post_init__(self):
         import numpy as np
@@ -50,10 +53,10 @@ class Split:
         if not self.images.size:
             raise InputError(f"a split needs an image, of at least one pixel; got images of shape {self.images.shape}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def at(self, indices):
+    def at(self, indices: np.ndarray) -> Split:
         """Returns the images with these indices, `(m,)` integers, and their labels, as a `Split`."""
         return Split(self.images[indices], None if self.labels is None else self.labels[indices])
 
@@ -78,7 +81,7 @@ class Dataset:
     validation: Split
     test: Split
     comparable: bool
-    image_shape: tuple = MNIST_SHAPE
+    image_shape: tuple[int, int] = MNIST_SHAPE
     classes: int | None = MNIST_CLASSES
 
     def __post_init__(self):
@@ -113,13 +116,13 @@ class Dataset:
                 )
 
     @property
-    def pixels(self):
+    def pixels(self) -> int:
         """The number of pixels of an image."""
         height, width = self.image_shape
         return height * width
 
     @functools.cached_property
-    def sha256(self):
+    def sha256(self) -> str:
         """The checksum of what is computed with, in hexadecimal: image shape, classes, and each split in its order."""
         import numpy as np
 
@@ -131,19 +134,19 @@ class Dataset:
                 checksum.update(np.ascontiguousarray(array))
         return checksum.hexdigest()
 
-    def pictures(self, images):
+    def pictures(self, images: ArrayLike) -> np.ndarray:
         """Returns rows of pixels `(n, pixels)` as pictures `(n, height, width)`."""
         import numpy as np
 
         return np.reshape(images, (-1, *self.image_shape))
 
 
-def is_own(name):
+def is_own(name: str) -> bool:
     """Returns whether a dataset's name is the path of images of one's own: an .npz file, or a folder of PNG files."""
     return name not in NAMES and (name.endswith(".npz") or os.path.isdir(name))
 
 
-def check(name, data_dir):
+def check(name: str, data_dir: str | os.PathLike[str] | None) -> None:
     """Raises `InputError` if the dataset is unknown or `data_dir` is neither a directory nor None, the default."""
     if name not in NAMES and not is_own(name):
         raise InputError(
@@ -159,7 +162,7 @@ def check(name, data_dir):
         raise InputError(f"the data directory {str(directory)!r} cannot be read; name another")
 
 
-def load(name="auto", data_dir=None):
+def load(name: str | os.PathLike[str] = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Returns a dataset, downloading it through TFDS if it is not prepared and the network allows.
 
     A permutation with a fixed seed splits the training images: five sixths train and one sixth validates, 50,000 and
@@ -202,7 +205,7 @@ def load(name="auto", data_dir=None):
         return digits()
 
 
-def hold_out(train):
+def hold_out(train: Split) -> tuple[Split, Split]:
     """Returns the training images as two `Split`s: five sixths that train, and the sixth that validates.
 
     The sixth is the end of a permutation with a fixed seed.
@@ -214,7 +217,7 @@ def hold_out(train):
     return train.at(order[: len(train) - held_out]), train.at(order[len(train) - held_out :])
 
 
-def digits():
+def digits() -> Dataset:
     """Returns scikit-learn's UCI digits: 1,797 images of 8x8 pixels, enlarged to 20x20 and centred in 28x28.
 
     They are enlarged by a cubic spline and clipped; MNIST also has digits of 20x20 in 28x28. A permutation with a fixed

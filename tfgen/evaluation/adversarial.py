@@ -3,11 +3,14 @@
 A distribution is a histogram here: `(bins,)` float, the probability of each bin, non-negative and adding up to 1.
 """
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
-def optimal_discriminator(p_data, p_g):
+def optimal_discriminator(p_data: ArrayLike, p_g: ArrayLike) -> np.ndarray:
     """Returns D*(x) = p_data(x) / (p_data(x) + p_g(x)), the best discriminator against a fixed generator.
 
     Args:
@@ -25,7 +28,7 @@ def optimal_discriminator(p_data, p_g):
     return np.where(total > 0, p_data / np.where(total > 0, total, 1), 0.5)
 
 
-def value(discriminator, p_data, p_g):
+def value(discriminator: ArrayLike, p_data: ArrayLike, p_g: ArrayLike) -> float:
     """Returns V(D, G) = E_{x~p_data}[log D(x)] + E_{x~p_g}[log(1 - D(x))].
 
     Args:
@@ -43,7 +46,7 @@ def value(discriminator, p_data, p_g):
     return _expected_log(p_data, discriminator) + _expected_log(p_g, 1 - discriminator)
 
 
-def jensen_shannon_divergence(p, q):
+def jensen_shannon_divergence(p: ArrayLike, q: ArrayLike) -> float:
     """Returns JSD(p || q) = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2.
 
     The optimal discriminator leaves the generator with C(G) = max_D V(D, G) = -log 4 + 2 JSD(p_data || p_g). For binned
@@ -71,7 +74,7 @@ def _expected_log(p, values):
     return float(np.sum(p[reached] * np.log(values[reached])))
 
 
-def discriminator_error(discriminator, p_data, p_g):
+def discriminator_error(discriminator: np.ndarray, p_data: np.ndarray, p_g: np.ndarray) -> float:
     """Returns the mean of |D(x) - D*(x)| over the x that train the discriminator, x ~ (p_data + p_g) / 2.
 
     Args:
@@ -83,13 +86,13 @@ def discriminator_error(discriminator, p_data, p_g):
     return float(np.sum(weights * np.abs(discriminator - optimal_discriminator(p_data, p_g))))
 
 
-def histogram(x, edges):
+def histogram(x: ArrayLike, edges: np.ndarray) -> np.ndarray:
     """Returns the fraction of the points in each bin, `(bins,)`. Points beyond the edges go to the outermost bins."""
     counts, _ = np.histogram(np.clip(x, edges[0], edges[-1]), edges)
     return counts / np.size(x)
 
 
-def normal_histogram(edges, mean, std):
+def normal_histogram(edges: np.ndarray, mean: float, std: float) -> np.ndarray:
     """Returns the probability of each bin under N(mean, std^2), with the tails in the outermost bins."""
     cumulative = stats.norm.cdf(edges, mean, std)
     cumulative[0], cumulative[-1] = 0, 1

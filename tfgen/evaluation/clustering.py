@@ -1,12 +1,14 @@
 """How well k-means finds the classes among codes, without their labels."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import confusion_matrix, normalized_mutual_info_score
 
 
-def kmeans(codes, clusters, seed):
+def kmeans(codes: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Returns the cluster of each code, `(n,)` integers, from the k-means run of least inertia among ten.
 
     Args:
@@ -17,7 +19,7 @@ def kmeans(codes, clusters, seed):
     return KMeans(clusters, n_init=10, random_state=seed).fit_predict(codes)
 
 
-def clustering_accuracy(labels, clusters):
+def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
     """Returns the fraction of examples in the cluster matched to their class, under the best one-to-one matching.
 
     No two clusters are matched to the same class. If they were, this would be purity, which rises with the number of
@@ -36,7 +38,7 @@ def clustering_accuracy(labels, clusters):
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / np.size(labels))
 
 
-def normalized_mutual_information(labels, clusters):
+def normalized_mutual_information(labels: np.ndarray, clusters: np.ndarray) -> float:
     """Returns 2 I(labels; clusters) / (H(labels) + H(clusters)): what the clusters tell about the classes.
 
     Args:

@@ -1,9 +1,12 @@
 """Statistics of a code over a set of images: how its units vary, how many are used, how far noise moves it."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def covariance_spectrum(codes):
+def covariance_spectrum(codes: ArrayLike) -> np.ndarray:
     """Returns the eigenvalues of the codes' covariance matrix, `(dim,)` float64, the largest first.
 
     Args:
@@ -14,7 +17,7 @@ def covariance_spectrum(codes):
     return np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0)
 
 
-def participation_ratio(eigenvalues):
+def participation_ratio(eigenvalues: ArrayLike) -> float:
     """Returns (sum_i lambda_i)^2 / sum_i lambda_i^2, the effective number of dimensions that the variance fills.
 
     It is k if k eigenvalues are equal and the others 0. Scaling or rotating the code does not change it. Stretching
@@ -31,7 +34,7 @@ def participation_ratio(eigenvalues):
     return float(np.square(np.sum(eigenvalues)) / np.sum(np.square(eigenvalues)))
 
 
-def near_dead_fraction(codes, threshold):
+def near_dead_fraction(codes: np.ndarray, threshold: float) -> float:
     """Returns the fraction of units whose standard deviation is at most `threshold` times the median unit's.
 
     Args:
@@ -42,7 +45,7 @@ def near_dead_fraction(codes, threshold):
     return float(np.mean(standard_deviation <= threshold * np.median(standard_deviation)))
 
 
-def code_shift(codes, noisy_codes):
+def code_shift(codes: ArrayLike, noisy_codes: ArrayLike) -> float:
     """Returns how far noise moves the code: E||f(x~) - f(x)||^2 / E||f(x) - E f(x)||^2.
 
     It is 0 if the encoder f ignores the noise, and 1 if noise moves a code as much as codes vary between images.
@@ -58,7 +61,7 @@ def code_shift(codes, noisy_codes):
     return float(np.sum(np.square(noisy_codes - codes)) / np.sum(np.square(codes - codes.mean(axis=0))))
 
 
-def active_units(z_means, threshold=0.01):
+def active_units(z_means: np.ndarray, threshold: float = 0.01) -> int:
     """Returns the number of latents a VAE uses: those whose posterior mean has a variance above `threshold`.
 
     Args:

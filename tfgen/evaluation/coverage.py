@@ -1,10 +1,13 @@
 """How evenly generated images cover the classes, as a classifier sees them."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 
 
-def class_fractions(probabilities):
+def class_fractions(probabilities: np.ndarray) -> np.ndarray:
     """Returns the fraction of images that a classifier puts into each class.
 
     Args:
@@ -22,7 +25,7 @@ def class_fractions(probabilities):
     return np.bincount(predicted, minlength=np.shape(probabilities)[1]) / len(predicted)
 
 
-def classifier_score(probabilities):
+def classifier_score(probabilities: ArrayLike) -> float:
     """Returns exp E_x[KL(p(y|x) || p(y))], where p(y) is the mean of p(y|x).
 
     Args:

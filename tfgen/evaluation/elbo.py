@@ -1,11 +1,21 @@
 """The evidence lower bound of single images (lecture B3)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
+import tensorflow as tf
 
 from tfgen.distributions import Draw, stateless_seed
 
 
-def negative_elbo(terms, images, seed, batch_size=1000):
+def negative_elbo(
+    terms: Callable[[np.ndarray, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    images: np.ndarray,
+    seed: int,
+    batch_size: int = 1000,
+) -> np.ndarray:
     """Returns the negative ELBO of each image, `(n,)` in nats, estimated with one draw of z.
 
     A high value means that the image surprises the model.

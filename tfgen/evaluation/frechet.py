@@ -1,9 +1,12 @@
 """The Frechet distance between two sets of features: FID, but with any features instead of Inception's."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def frechet_distance(features, other):
+def frechet_distance(features: ArrayLike, other: ArrayLike) -> float:
     """Returns the squared Frechet distance between two Gaussians, each with the mean and covariance of a set.
 
     d^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)).

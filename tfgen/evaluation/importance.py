@@ -1,6 +1,9 @@
 """The log-likelihood of a variational autoencoder by importance sampling."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +11,15 @@ import tensorflow as tf
 from tfgen.distributions import log_prior_ratio, stateless_normal
 
 
-def importance_sampled_nll(encode, log_likelihood, images, num_samples, seed, batch_size=100, chunk=50):
+def importance_sampled_nll(
+    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    log_likelihood: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: np.ndarray,
+    num_samples: int,
+    seed: Sequence[int] | tf.Tensor,
+    batch_size: int = 100,
+    chunk: int = 50,
+) -> np.ndarray:
     """Returns the negative log-likelihood of each image, estimated with samples from the approximate posterior.
 
     -log p(x) is estimated by -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x). In expectation the estimate

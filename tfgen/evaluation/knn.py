@@ -1,10 +1,14 @@
 """The error of k-nearest-neighbour classification of codes."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 
-def knn_error(train_codes, train_labels, test_codes, test_labels, neighbors):
+def knn_error(
+    train_codes: np.ndarray, train_labels: np.ndarray, test_codes: np.ndarray, test_labels: np.ndarray, neighbors: int
+) -> float:
     """Returns the fraction of test codes that their nearest training codes vote into a wrong class.
 
     Args:

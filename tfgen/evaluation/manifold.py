@@ -1,11 +1,13 @@
 """Precision and recall of samples, by nearest-neighbour balls in a feature space."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.neighbors import NearestNeighbors
 
 
-def precision_and_recall(generated, real, neighbors=3):
+def precision_and_recall(generated: np.ndarray, real: np.ndarray, neighbors: int = 3) -> tuple[float, float]:
     """Returns the fraction of samples inside the data's balls, and the fraction of data inside the samples' balls.
 
     Each point of a set has a ball, whose radius is the distance to its k-th nearest neighbour within the set. Samples

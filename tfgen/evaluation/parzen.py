@@ -5,17 +5,20 @@ of images under it says little: k-means centres score better than true images (T
 beside these baselines.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 
 SIGMAS = np.logspace(-1, 0, 10)
 CHUNK = 1000
 
 
-def parzen_log_density(samples, images, sigmas):
+def parzen_log_density(samples: np.ndarray, images: np.ndarray, sigmas: ArrayLike) -> np.ndarray:
     """Returns log p(x) under p(x) = 1/m sum_j N(x; s_j, sigma^2 I), for several sigmas at once.
 
     The squared distances are computed by matrix products, chunk by chunk of images, and reused for every sigma.
@@ -72,7 +75,9 @@ class ParzenResult:
     at_edge: bool
 
 
-def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
+def parzen_log_likelihood(
+    samples: np.ndarray, validation: np.ndarray, test: np.ndarray, sigmas: np.ndarray = SIGMAS
+) -> ParzenResult:
     """Returns the `ParzenResult` of test images under samples, with the sigma that suits the validation images best.
 
     Args:
@@ -97,7 +102,7 @@ def parzen_log_likelihood(samples, validation, test, sigmas=SIGMAS):
     return ParzenResult(float(np.mean(log_p)), float(error), float(sigmas[best]), bool(at_edge))
 
 
-def kmeans_centres(images, num, seed):
+def kmeans_centres(images: np.ndarray, num: int, seed: int) -> np.ndarray:
     """Returns `(num, pixels)` k-means centres, at most one for each different image; they beat true images.
 
     They start at random images and move for at most five iterations, which is enough for a baseline.

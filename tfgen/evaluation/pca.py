@@ -3,16 +3,18 @@
 No linear autoencoder with as many code units has a smaller error on the images that PCA was fitted to.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.decomposition import PCA
 
 
-def fit_pca(train, components):
+def fit_pca(train: np.ndarray, components: int) -> PCA:
     """Returns scikit-learn's PCA of `(n, pixels)` images: `transform` gives the codes, `inverse_transform` images."""
     return PCA(components, svd_solver="covariance_eigh").fit(train)
 
 
-def pca_squared_error(train, test, components):
+def pca_squared_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
     """Returns the squared error of test images reconstructed from their leading principal components.
 
     Args:

@@ -1,13 +1,24 @@
 """Autoencoders: an encoder to a code, a decoder back, trained on the squared reconstruction error (lecture A2-A5)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfgen.losses import squared_error
-from tfgen.models.networks import hidden_layers
+from tfgen.models.networks import Endpoints, Policy, hidden_layers
 
 
-def stacked_autoencoder(input_dim, hidden_units, activation="relu", code_activation="linear", dtype=None):
+def stacked_autoencoder(
+    input_dim: int,
+    hidden_units: Sequence[int],
+    activation: str = "relu",
+    code_activation: str = "linear",
+    dtype: Policy = None,
+) -> keras.Model:
     """Returns a stacked autoencoder, such as 784-300-150-300-784, as a functional model.
 
     The code is linear by default: a ReLU there switches code units off for good, and what they could have carried
@@ -65,7 +76,15 @@ class ShallowAutoencoder(keras.Model):
     Source: lecture A3.
     """
 
-    def __init__(self, input_dim, code_dim, activation="relu", output_activation="sigmoid", tied=False, **kwargs):
+    def __init__(
+        self,
+        input_dim: int,
+        code_dim: int,
+        activation: str = "relu",
+        output_activation: str = "sigmoid",
+        tied: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.input_dim = input_dim
         self.code_dim = code_dim
@@ -82,19 +101,19 @@ class ShallowAutoencoder(keras.Model):
         # optimizer's state.
         self.built = True
 
-    def encode(self, x):
+    def encode(self, x: tf.Tensor) -> tf.Tensor:
         """Returns h = s(W x + b): codes `(batch, code_dim)` of images `(batch, input_dim)`."""
         return keras.activations.get(self.activation)(tf.matmul(x, self.kernel) + self.bias)
 
-    def decode(self, h):
+    def decode(self, h: tf.Tensor) -> tf.Tensor:
         """Returns x' = s'(W' h + b'): images `(batch, input_dim)` from codes `(batch, code_dim)`."""
         kernel = tf.transpose(self.kernel) if self.tied else self.decoder_kernel
         return keras.activations.get(self.output_activation)(tf.matmul(h, kernel) + self.decoder_bias)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return self.decode(self.encode(x))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "input_dim": self.input_dim,
@@ -104,12 +123,12 @@ class ShallowAutoencoder(keras.Model):
             "tied": self.tied,
         }
 
-    def endpoints(self):
+    def endpoints(self) -> Endpoints:
         """Returns what the SavedModel offers: the same signatures as `endpoints(model)` below."""
         return _signatures(self.encode, self.decode, self.input_dim, self.code_dim)
 
 
-def stack(model, layers):
+def stack(model: keras.Model, layers: Sequence[ShallowAutoencoder]) -> None:
     """Gives a stacked autoencoder the weights of its layers: autoencoders of one hidden layer, each of the last's code.
 
     Its output is then that of the layers: all encoders in their order, then all decoders in the reverse order.
@@ -127,7 +146,7 @@ def stack(model, layers):
     model.get_layer("decoder").set_weights([weight.numpy() for weight in decoder])
 
 
-def endpoints(model):
+def endpoints(model: keras.Model) -> Endpoints:
     """Returns what a SavedModel of a stacked autoencoder offers: signature name -> (function, input specs).
 
     `reconstruct` image -> reconstruction (also the default), `encode` image -> code, `decode` code -> image.
@@ -136,7 +155,7 @@ def endpoints(model):
     return _signatures(encoder, decoder, encoder.input_shape[-1], decoder.input_shape[-1])
 
 
-def scoring_endpoints(model):
+def scoring_endpoints(model: keras.Model) -> Endpoints:
     """Returns a stacked autoencoder's endpoints and `score`, image -> squared_error: high for an anomaly."""
     image = tf.TensorSpec((None, model.input_shape[-1]), tf.float32, name="image")
     return endpoints(model) | {"score": (lambda image: {"squared_error": squared_error(image, model(image))}, [image])}

@@ -1,9 +1,15 @@
 """From densities, one a class, to a classifier: Bayes' rule (lecture C1, C3). Pure NumPy."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+LogDensity = Callable[[np.ndarray], np.ndarray]
 
-def log_joint(x, log_densities, log_priors):
+
+def log_joint(x: np.ndarray, log_densities: Sequence[LogDensity], log_priors: np.ndarray) -> np.ndarray:
     """Returns log p(x, y) = log p(x|y) + log p(y): how likely each class is to have generated each x.
 
     Args:
@@ -20,7 +26,9 @@ def log_joint(x, log_densities, log_priors):
     return np.stack([log_density(x) for log_density in log_densities], axis=1) + log_priors
 
 
-def generative_classifier(log_densities, labels):
+def generative_classifier(
+    log_densities: Sequence[LogDensity], labels: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
     """Returns the function from x to the class of largest p(x, y), with the classes' shares as p(y).
 
     Args:

@@ -1,7 +1,13 @@
 """Classifiers of lecture C2 that have no layers: scikit-learn's, and generative ones by Bayes' rule."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.stats import multivariate_normal
+from sklearn.base import ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
@@ -13,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from tfgen.models import bayes, markov_chain
 
 
-def scikit_learn_classifiers(config, binary, seed):
+def scikit_learn_classifiers(config: Any, binary: bool, seed: int) -> dict[str, ClassifierMixin]:
     """Returns C2's models that scikit-learn has as they are, by name.
 
     Args:
@@ -30,7 +36,9 @@ def scikit_learn_classifiers(config, binary, seed):
     }
 
 
-def gaussian_mixtures(config, train, labels, seed):
+def gaussian_mixtures(
+    config: Any, train: np.ndarray, labels: np.ndarray, seed: int
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Returns a classifier of one Gaussian mixture a class, on principal components, and a sample of each class."""
     pca = PCA(config.mixture_pca, svd_solver="covariance_eigh").fit(train)
     # scikit-learn keeps float32, in which a covariance comes out not quite positive definite.
@@ -46,27 +54,31 @@ def gaussian_mixtures(config, train, labels, seed):
     return lambda x: classify(pca.transform(x).astype(np.float64)), samples
 
 
-def markov_chains(config, binary, labels, rng):
+def markov_chains(
+    config: Any, binary: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Returns a classifier of one Markov chain a class, on binary pixels, and a sample of each class."""
     chains = [markov_chain.fit(binary[labels == y], config.smoothing) for y in np.unique(labels)]
     samples = np.concatenate([chain.sample(1, rng) for chain in chains])
     return bayes.generative_classifier([chain.log_prob for chain in chains], labels), samples
 
 
-def sample_naive_bayes(classifier, rng):
+def sample_naive_bayes(classifier: BernoulliNB, rng: np.random.Generator) -> np.ndarray:
     """Returns an image of each class of a Bernoulli naive Bayes: every pixel drawn by itself."""
     p = np.exp(classifier.feature_log_prob_)
     return (rng.random(p.shape) < p).astype(np.uint8)
 
 
-def two_gaussians(num, rng):
+def two_gaussians(num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Returns `num` points of each of two Gaussians of unequal covariance, `(2 num, 2)`, and their classes 0 and 1."""
     wide = rng.multivariate_normal([0.0, 0.0], [[2.5, 0.8], [0.8, 1.5]], num)
     narrow = rng.multivariate_normal([2.2, -1.8], [[0.3, -0.15], [-0.15, 0.5]], num)
     return np.concatenate([wide, narrow]), np.repeat([0, 1], num)
 
 
-def decision_surfaces(points, classes, mesh):
+def decision_surfaces(
+    points: np.ndarray, classes: np.ndarray, mesh: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Returns what two discriminative models and a generative one say of every point of a mesh (lecture C3).
 
     The generative model is a Gaussian a class, by maximum likelihood, and the classes' shares.

@@ -1,12 +1,18 @@
 """Classifiers: the one that judges generated images, and an encoder with a softmax head (lecture A6)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
-from tfgen.models.networks import hidden_layers
+from tfgen.models.networks import Endpoints, Policy, hidden_layers
 
 
-def convolutional_classifier(image_shape, classes, filters, units, dtype=None):
+def convolutional_classifier(
+    image_shape: tuple[int, int], classes: int, filters: Sequence[int], units: int, dtype: Policy = None
+) -> keras.Model:
     """Returns the classifier that judges generated images: 3x3 convolutions with pooling, then a layer of features.
 
     Args:
@@ -32,7 +38,13 @@ def convolutional_classifier(image_shape, classes, filters, units, dtype=None):
     return keras.Model(image, logits, name="convolutional_classifier")
 
 
-def feature_classifier(input_dim, classes, encoder_units, activation="relu", code_activation="linear"):
+def feature_classifier(
+    input_dim: int,
+    classes: int,
+    encoder_units: Sequence[int],
+    activation: str = "relu",
+    code_activation: str = "linear",
+) -> keras.Model:
     """Returns an encoder with a linear layer of logits on its code.
 
     Args:
@@ -56,7 +68,7 @@ def feature_classifier(input_dim, classes, encoder_units, activation="relu", cod
     return keras.Model(image, logits, name="feature_classifier")
 
 
-def endpoints(model, encode=("encoder", "encode", "code")):
+def endpoints(model: keras.Model, encode: tuple[str, str, str] = ("encoder", "encode", "code")) -> Endpoints:
     """Returns what a SavedModel of a classifier offers: signature name -> (function, input specs).
 
     `classify` image -> logits, probabilities, class_id (also the default), `encode` image -> code.

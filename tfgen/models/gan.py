@@ -1,13 +1,17 @@
 """The generative adversarial network, trained by alternating updates (lecture D1-D5)."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfgen.distributions import Draw, serving_seed, stateless_normal, stateless_seed, stateless_uniform
 from tfgen.losses import discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
-from tfgen.models.networks import hidden_layers, images_of
+from tfgen.models.networks import Endpoints, hidden_layers, images_of
 
 GENERATOR_LOSSES = {"minimax": minimax_generator_loss, "non-saturating": non_saturating_generator_loss}
 NOISES = {
@@ -54,18 +58,18 @@ class GAN(keras.Model):
 
     def __init__(
         self,
-        input_dim,
-        noise_dim,
-        generator_units,
-        discriminator_units,
-        noise="uniform",
-        generator_loss="non-saturating",
-        discriminator_steps=1,
-        seed=0,
-        activation="relu",
-        output_activation="sigmoid",
-        **kwargs,
-    ):
+        input_dim: int,
+        noise_dim: int,
+        generator_units: Sequence[int],
+        discriminator_units: Sequence[int],
+        noise: str = "uniform",
+        generator_loss: str = "non-saturating",
+        discriminator_steps: int = 1,
+        seed: int = 0,
+        activation: str = "relu",
+        output_activation: str = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if noise not in NOISES:
             raise ValueError(f"`noise` must be one of {sorted(NOISES)}, got {noise!r}.")
@@ -103,12 +107,17 @@ class GAN(keras.Model):
         self.built = True
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
     def compile(
-        self, generator_optimizer, discriminator_optimizer, jit_compile="auto", steps_per_execution=1, run_eagerly=False
-    ):
+        self,
+        generator_optimizer: str | keras.optimizers.Optimizer,
+        discriminator_optimizer: str | keras.optimizers.Optimizer,
+        jit_compile: bool | str = "auto",
+        steps_per_execution: int = 1,
+        run_eagerly: bool = False,
+    ) -> None:
         """Configures training: two optimizers, and `keras.Model.compile`'s options that have a meaning here."""
         super().compile(
             optimizer=None,
@@ -121,15 +130,15 @@ class GAN(keras.Model):
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def discriminator_features(self, image):
+    def discriminator_features(self, image: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the discriminator's last hidden layer, a Keras tensor, for the Keras tensor of its input."""
         return hidden_layers(image, self.discriminator_units, self.activation, self.dtype_policy)
 
-    def sample_noise(self, shape, seed):
+    def sample_noise(self, shape: Sequence[int | tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
         """Returns float32 noise of the given shape, a function of the `(2,)` integer seed."""
         return NOISES[self.noise](shape, seed)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = images_of(data)
         k = self.discriminator_steps
         n = tf.shape(x)[0] // k
@@ -160,7 +169,7 @@ class GAN(keras.Model):
         self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, fake_logits
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = images_of(data)
         # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
         seed = stateless_seed(self.seed, Draw.EVALUATION, self.trackers["discriminator_loss"].count)
@@ -177,10 +186,10 @@ class GAN(keras.Model):
         self.trackers["fake_probability"].update_state(tf.sigmoid(fake_logits))
         return self.get_metrics_result()
 
-    def call(self, z):
+    def call(self, z: tf.Tensor) -> tf.Tensor:
         return self.generator(z)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "input_dim": self.input_dim,
@@ -195,7 +204,7 @@ class GAN(keras.Model):
             "output_activation": self.output_activation,
         }
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
             return {}
         return {
@@ -205,14 +214,14 @@ class GAN(keras.Model):
             "steps_per_execution": self.steps_per_execution,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         optimizers = {
             name: keras.optimizers.deserialize(config.pop(name))
             for name in ("generator_optimizer", "discriminator_optimizer")
         }
         self.compile(**optimizers, **config)
 
-    def endpoints(self, data="image"):
+    def endpoints(self, data: str = "image") -> Endpoints:
         """Returns what the SavedModel offers: signature name -> (function, input specs).
 
         `generate` seed -> image, z, where z i is a function of seed i alone, bit for bit, and image i but for the

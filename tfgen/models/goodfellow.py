@@ -1,6 +1,12 @@
 """The generative adversarial network of the 2014 paper's experiments, as its authors' code trains it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgen.distributions import Draw, stateless_seed, stateless_uniform
@@ -17,28 +23,35 @@ class RisingMomentumSGD(keras.optimizers.SGD):
     Differs: there it rises once an epoch.
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.5, final_momentum=0.7, saturation=125_000, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
+        momentum: float = 0.5,
+        final_momentum: float = 0.7,
+        saturation: int = 125_000,
+        **kwargs: Any,
+    ) -> None:
         if not momentum > 0:  # Keras's SGD has no velocity then
             raise ValueError(f"`momentum` must be positive, got {momentum}.")
         super().__init__(learning_rate=learning_rate, momentum=momentum, **kwargs)
         self.final_momentum = final_momentum
         self.saturation = saturation
 
-    def current_momentum(self):
+    def current_momentum(self) -> tf.Tensor:
         """Returns the momentum of the next update, a float32 scalar tensor."""
         risen = tf.minimum(tf.cast(self.iterations, tf.float32) / self.saturation, 1.0)
         return self.momentum + (self.final_momentum - self.momentum) * risen
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         velocity = self.momentums[self._get_variable_index(variable)]
         self.assign(velocity, self.current_momentum() * velocity - learning_rate * gradient)
         self.assign_add(variable, velocity)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "final_momentum": self.final_momentum, "saturation": self.saturation}
 
 
-def dropout(x, keep, seed):
+def dropout(x: tf.Tensor, keep: float, seed: tf.Tensor) -> tf.Tensor:
     """Returns x with each element kept with probability `keep` and divided by it, else 0.
 
     A function of the `(2,)` integer seed, which Keras's layer is not: its generator's state is not saved.
@@ -70,18 +83,18 @@ class GoodfellowGAN(GAN):
 
     def __init__(
         self,
-        input_dim,
-        noise_dim,
-        generator_units,
-        discriminator_units,
-        pieces,
-        input_keep=0.8,
-        hidden_keep=0.5,
-        generator_range=0.05,
-        discriminator_range=0.005,
-        noise="unit-variance uniform",
-        **kwargs,
-    ):
+        input_dim: int,
+        noise_dim: int,
+        generator_units: Sequence[int],
+        discriminator_units: Sequence[int],
+        pieces: int,
+        input_keep: float = 0.8,
+        hidden_keep: float = 0.5,
+        generator_range: float = 0.05,
+        discriminator_range: float = 0.005,
+        noise: str = "unit-variance uniform",
+        **kwargs: Any,
+    ) -> None:
         self.pieces = pieces
         self.input_keep = input_keep
         self.hidden_keep = hidden_keep
@@ -96,7 +109,7 @@ class GoodfellowGAN(GAN):
             for layer in _dense_layers(network):
                 layer.kernel.assign(keras.random.uniform(layer.kernel.shape, -bound, bound))
 
-    def discriminator_features(self, image):
+    def discriminator_features(self, image: keras.KerasTensor) -> keras.KerasTensor:
         x = image
         for units in self.discriminator_units:
             x = keras.layers.Dense(units * self.pieces, dtype=self.dtype_policy)(x)
@@ -104,7 +117,7 @@ class GoodfellowGAN(GAN):
             x = keras.layers.GlobalMaxPooling1D(dtype=self.dtype_policy)(x)
         return x
 
-    def set_output_bias(self, mean):
+    def set_output_bias(self, mean: np.ndarray | tf.Tensor) -> None:
         """Sets the generator's output biases to the logits of the mean image `(pixels,)`, each clipped to [.001, .999].
 
         Source: pylearn2's `init_sigmoid_bias_from_marginals`.
@@ -112,7 +125,7 @@ class GoodfellowGAN(GAN):
         mean = tf.clip_by_value(tf.cast(mean, tf.float32), 1e-3, 1 - 1e-3)
         self.generator.layers[-1].bias.assign(tf.math.log(mean) - tf.math.log1p(-mean))
 
-    def dropped_logits(self, x, number):
+    def dropped_logits(self, x: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
         """Returns the discriminator's logits `(batch, 1)` with dropout, a function of the run's seed and `number`."""
         layers = self.discriminator.layers[1:]
         draws = 1 + len(self.discriminator_units)
@@ -125,7 +138,7 @@ class GoodfellowGAN(GAN):
             x = layer(x)
         return x
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = images_of(data)
         t = tf.cast(self.generator_optimizer.iterations, tf.int64)
         z = self.sample_noise((tf.shape(x)[0], self.noise_dim), stateless_seed(self.seed, Draw.NOISE, t))
@@ -145,7 +158,7 @@ class GoodfellowGAN(GAN):
             optimizer.apply(gradient, network.trainable_variables)
         return self._track(d_loss, g_loss, real_logits, fake_logits)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pieces": self.pieces,

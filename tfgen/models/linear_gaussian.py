@@ -3,6 +3,8 @@
 Its log p(x) and its posterior are exact, so the decomposition that the lecture trains by can be seen to hold.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 
@@ -13,7 +15,7 @@ def _normal_log_prob(x, mean, covariance):
     return -0.5 * (len(x) * np.log(2 * np.pi) + log_determinant + mahalanobis)
 
 
-def log_likelihood(x, weights, bias, noise_variance):
+def log_likelihood(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, noise_variance: float) -> float:
     """Returns log p(x) = log N(x; b, W W^T + noise_variance I).
 
     Args:
@@ -30,14 +32,23 @@ def log_likelihood(x, weights, bias, noise_variance):
     return _normal_log_prob(x, bias, weights @ weights.T + noise_variance * np.eye(len(x)))
 
 
-def posterior(x, weights, bias, noise_variance):
+def posterior(
+    x: np.ndarray, weights: np.ndarray, bias: np.ndarray, noise_variance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean `(latents,)` and covariance `(latents, latents)` of p(z|x), a normal distribution."""
     precision = np.eye(weights.shape[1]) + weights.T @ weights / noise_variance
     covariance = np.linalg.inv(precision)
     return covariance @ weights.T @ (x - bias) / noise_variance, covariance
 
 
-def elbo_terms(x, z_mean, z_variance, weights, bias, noise_variance):
+def elbo_terms(
+    x: np.ndarray,
+    z_mean: np.ndarray,
+    z_variance: np.ndarray,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    noise_variance: float,
+) -> tuple[float, float]:
     """Returns E_q[log p(x|z)] and KL(q || p(z)) for q = N(z_mean, diag(z_variance)), both exact.
 
     Source: lecture B3; the expectation of a quadratic form under q.
@@ -49,7 +60,14 @@ def elbo_terms(x, z_mean, z_variance, weights, bias, noise_variance):
     return expected, kl
 
 
-def kl_to_posterior(x, z_mean, z_variance, weights, bias, noise_variance):
+def kl_to_posterior(
+    x: np.ndarray,
+    z_mean: np.ndarray,
+    z_variance: np.ndarray,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    noise_variance: float,
+) -> float:
     """Returns KL(q || p(z|x)), the term of the decomposition that no VAE can compute: here it is exact."""
     mean, covariance = posterior(x, weights, bias, noise_variance)
     inverse = np.linalg.inv(covariance)
@@ -59,7 +77,7 @@ def kl_to_posterior(x, z_mean, z_variance, weights, bias, noise_variance):
     return 0.5 * (trace + quadratic - len(z_mean) + log_ratio)
 
 
-def bound_as_q_moves():
+def bound_as_q_moves() -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Returns lecture B3's decomposition for one latent and two pixels, exact, as the mean of q moves.
 
     q has the posterior's variance, so that the bound is tight where it has the posterior's mean too.

@@ -1,8 +1,11 @@
 """A first-order Markov chain over the raster-scanned pixels of binary images (lecture C2). Pure NumPy."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +23,7 @@ class MarkovChain:
     initial: float
     transitions: np.ndarray
 
-    def log_prob(self, images):
+    def log_prob(self, images: ArrayLike) -> np.ndarray:
         """Returns log p(x).
 
         Args:
@@ -34,7 +37,7 @@ class MarkovChain:
         first = np.where(images[:, 0], self.initial, 1 - self.initial)
         return np.log(first) + np.sum(np.log(np.where(images[:, 1:], on, 1 - on)), axis=1)
 
-    def sample(self, num, rng):
+    def sample(self, num: int, rng: np.random.Generator) -> np.ndarray:
         """Returns images drawn pixel by pixel.
 
         Args:
@@ -52,7 +55,7 @@ class MarkovChain:
         return images
 
 
-def fit(images, smoothing=1.0):
+def fit(images: ArrayLike, smoothing: float = 1.0) -> MarkovChain:
     """Returns the Markov chain of greatest likelihood, with Laplace smoothing.
 
     p(x_t = 1 | a) = (number of images that go from a to 1 at t + smoothing) / (number of images with a + 2 smoothing).

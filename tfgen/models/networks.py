@@ -1,9 +1,22 @@
 """What the model families share: fully connected layers, and the check of what `fit` passes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 import keras
+import tensorflow as tf
+
+# A Keras dtype policy: None is the global one.
+Policy: TypeAlias = str | keras.DTypePolicy | None
+# What a SavedModel offers: from a signature's name to its function and the specs of its inputs.
+Endpoints: TypeAlias = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
 
 
-def hidden_layers(x, units, activation, dtype=None):
+def hidden_layers(
+    x: keras.KerasTensor, units: Sequence[int], activation: str, dtype: Policy = None
+) -> keras.KerasTensor:
     """Returns `x` passed through one `Dense` layer per entry of `units`.
 
     Args:
@@ -20,7 +33,7 @@ def hidden_layers(x, units, activation, dtype=None):
     return x
 
 
-def in_float32(network, trained):
+def in_float32(network: Callable[[str], keras.Model], trained: keras.Model) -> keras.Model:
     """Returns a model that computes in float32 with the weights of one that was trained with other products.
 
     Args:
@@ -32,7 +45,7 @@ def in_float32(network, trained):
     return model
 
 
-def images_of(data):
+def images_of(data: Any) -> tf.Tensor:
     """Returns the images of a batch that `fit` or `evaluate` passes to a model which trains on images alone.
 
     Raises:

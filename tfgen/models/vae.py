@@ -1,5 +1,10 @@
 """Variational autoencoders with a Gaussian latent, and a Bernoulli or a Gaussian likelihood (lecture B1-B5)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -14,7 +19,7 @@ from tfgen.distributions import (
     stateless_normal,
     stateless_seed,
 )
-from tfgen.models.networks import hidden_layers, images_of
+from tfgen.models.networks import Endpoints, hidden_layers, images_of
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -34,7 +39,15 @@ class VAE(keras.Model):
     Source: Kingma & Welling 2013, section 3 and appendix C; lecture B.
     """
 
-    def __init__(self, input_dim, latent_dim, hidden_units, activation="tanh", seed=0, **kwargs):
+    def __init__(
+        self,
+        input_dim: int,
+        latent_dim: int,
+        hidden_units: Sequence[int],
+        activation: str = "tanh",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.input_dim = input_dim
         self.latent_dim = latent_dim
@@ -59,18 +72,18 @@ class VAE(keras.Model):
         self.built = True
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
-    def likelihood_parameters(self, hidden):
+    def likelihood_parameters(self, hidden: keras.KerasTensor) -> keras.KerasTensor | list[keras.KerasTensor]:
         """Returns the decoder's output: here the logits `(batch, input_dim)` of p(x|z)."""
         return keras.layers.Dense(self.input_dim, name="logits")(hidden)
 
-    def log_likelihood(self, x, z):
+    def log_likelihood(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """Returns log p(x|z) `(batch,)`, nats per image, summed over pixels."""
         return bernoulli_log_prob(x, self.decoder(z))
 
-    def negative_elbo_terms(self, x, seed):
+    def negative_elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the two terms of the negative ELBO, the first estimated with one draw of z per image.
 
         -L(x) = E_q[-log p(x|z)] + KL(q(z|x) || p(z)).
@@ -88,12 +101,12 @@ class VAE(keras.Model):
         z = sample_normal(z_mean, z_log_var, seed)
         return -self.log_likelihood(x, z), kl_divergence(z_mean, z_log_var)
 
-    def loss_and_terms(self, x, seed):
+    def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns what is minimised, the negative ELBO, and its two terms, each `(batch,)`, nats per image."""
         reconstruction_loss, kl = self.negative_elbo_terms(x, seed)
         return reconstruction_loss + kl, reconstruction_loss, kl
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         if self.loss is not None:
             raise ValueError(f"the loss is the negative ELBO: compile with an optimizer only, got loss={self.loss!r}.")
         x = images_of(data)
@@ -105,7 +118,7 @@ class VAE(keras.Model):
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track(loss, *terms)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = images_of(data)
         # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
         seed = stateless_seed(self.seed, Draw.EVALUATION, self.loss_tracker.count)
@@ -117,18 +130,18 @@ class VAE(keras.Model):
         self.kl_tracker.update_state(kl)
         return self.get_metrics_result()
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: tf.Tensor) -> tf.Tensor:
         """Returns the mean image `(batch, input_dim)` decoded from the posterior mean: deterministic."""
         return self.decode(self.encoder(x)[0])
 
-    def decode(self, z):
+    def decode(self, z: tf.Tensor) -> tf.Tensor:
         """Returns the mean of p(x|z), here the pixels' probabilities: `(batch, latent_dim)` -> `(batch, input_dim)`."""
         return tf.sigmoid(self.decoder(z))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return self.reconstruct(x)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "input_dim": self.input_dim,
@@ -138,7 +151,7 @@ class VAE(keras.Model):
             "seed": self.seed,
         }
 
-    def endpoints(self):
+    def endpoints(self) -> Endpoints:
         """Returns what the SavedModel offers: signature name -> (function, input specs).
 
         `reconstruct` image -> reconstruction, through the mean (also the default); `encode` image -> z_mean, z_log_var;
@@ -186,31 +199,32 @@ class GaussianVAE(VAE):
     Source: lecture B2; Kingma & Welling 2013, appendix C.2.
     """
 
-    def __init__(self, *args, min_variance=0.04, **kwargs):
+    def __init__(self, *args: Any, min_variance: float = 0.04, **kwargs: Any) -> None:
         if min_variance <= 0:
             raise ValueError(f"`min_variance` must be positive, got {min_variance}.")
         self.min_variance = min_variance
         super().__init__(*args, **kwargs)
 
-    def likelihood_parameters(self, hidden):
+    def likelihood_parameters(self, hidden: keras.KerasTensor) -> list[keras.KerasTensor]:
         """Returns the decoder's outputs: mean in [0, 1] and log-variance, both `(batch, input_dim)`."""
         x_mean = keras.layers.Dense(self.input_dim, "sigmoid", name="x_mean")(hidden)
         variance = keras.layers.Dense(self.input_dim, "softplus", name="excess_variance")(hidden)
         return [x_mean, keras.ops.log(self.min_variance + variance)]
 
-    def log_likelihood(self, x, z):
+    def log_likelihood(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """Returns log p(x|z) `(batch,)`, nats per image: a density, so it may be positive."""
         return normal_log_prob(x, *self.decoder(z))
 
-    def decode(self, z):
+    def decode(self, z: tf.Tensor) -> tf.Tensor:
         """Returns the mean of p(x|z): `(batch, latent_dim)` -> `(batch, input_dim)`."""
         return self.decoder(z)[0]
 
-    def sample_image(self, z, seed):
+    def sample_image(self, z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns x ~ p(x|z) `(batch, input_dim)`: mean plus noise of the decoder's variance, beyond [0, 1] too."""
-        return sample_normal(*self.decoder(z), seed)
+        mean, log_var = self.decoder(z)
+        return sample_normal(mean, log_var, seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "min_variance": self.min_variance}
 
 
@@ -231,13 +245,13 @@ class ImportanceWeightedVAE(VAE):
     Source: Burda et al. 2015, equations 8 and 13.
     """
 
-    def __init__(self, *args, num_samples=50, **kwargs):
+    def __init__(self, *args: Any, num_samples: int = 50, **kwargs: Any) -> None:
         if num_samples != int(num_samples) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a whole number of at least 1, got {num_samples}.")
         self.num_samples = num_samples
         super().__init__(*args, **kwargs)
 
-    def loss_and_terms(self, x, seed):
+    def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns -L_k and, of the same draws, the two terms of the negative ELBO, each `(batch,)`, nats per image."""
         z_mean, z_log_var = self.encoder(x)
         shape = (self.num_samples, tf.shape(x)[0], self.latent_dim)
@@ -249,5 +263,5 @@ class ImportanceWeightedVAE(VAE):
         bound = tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(self.num_samples))
         return -bound, -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_samples": self.num_samples}

@@ -1,12 +1,16 @@
 """Runs a recipe: checks the request, keeps the directory, calls the recipe's `experiment`, writes `results.json`."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import time
+from typing import Any
 
 import tensorflow as tf
 
 from tfgen import schema
+from tfgen.data import Dataset
 from tfgen.errors import InputError
 from tfgen.files import named_difference, read_json, write_atomically
 from tfgen.recipes import MODULES
@@ -17,7 +21,7 @@ from tfgen.runner.results import VERSIONS, read_results, write_results
 from tfgen.training.run import Run
 
 
-def run(recipe, data, tensorboard=False, **options):
+def run(recipe: str, data: Dataset, tensorboard: bool = False, **options: Any) -> dict[str, Any]:
     """Runs one recipe and writes `<output_dir>/<recipe>/`.
 
     What the same request has left there is replaced; a finished run of another one is moved to `<recipe>.1`, or so on.
@@ -39,7 +43,7 @@ def run(recipe, data, tensorboard=False, **options):
     return carry_out(Request(recipe, **options), data, tensorboard)
 
 
-def carry_out(request, data, tensorboard=False):
+def carry_out(request: Request, data: Dataset, tensorboard: bool = False) -> dict[str, Any]:
     """Runs a `Request` on a `Dataset`; see `run`."""
     check(request, data)
     if tensorboard and importlib.util.find_spec("tensorboard") is None:

@@ -1,8 +1,11 @@
 """A client of TensorFlow's model server, over REST or gRPC: NumPy in, NumPy out. REST needs no TensorFlow."""
 
+from __future__ import annotations
+
 import ipaddress
 import re
 import typing
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +38,7 @@ class Client:
         InputError: if the address is malformed, or the timeout or `max_bytes` is out of range.
     """
 
-    def __init__(self, address="http://127.0.0.1:8501", timeout=30.0, max_bytes=2**30):
+    def __init__(self, address: str = "http://127.0.0.1:8501", timeout: float = 30.0, max_bytes: int = 2**30) -> None:
         server, user = _parsed(address)
         if not _is_number(timeout, float, np.floating) or not 0 < timeout <= LONGEST:
             raise InputError(
@@ -44,6 +47,7 @@ class Client:
         if not _is_number(max_bytes) or not 0 < max_bytes < 2**63:
             raise InputError(f"max_bytes must be an integer of at least 1, got {_came(max_bytes)}")
         self.address = str(server)
+        self._api: Any
         if server.scheme == "grpc":
             from tfgen.serving.grpc_api import GrpcApi
 
@@ -52,9 +56,9 @@ class Client:
             from tfgen.serving.rest_api import RestApi
 
             self._api = RestApi(server, user, float(timeout), int(max_bytes))
-        self._signatures = {}
+        self._signatures: dict[tuple, dict] = {}
 
-    def status(self, model, version=None, label=None):
+    def status(self, model: str, version: int | None = None, label: str | None = None) -> list[dict[str, Any]]:
         """Returns the state of a model's versions, the highest first, those that were removed last.
 
         With a version or a label, only that version's.
@@ -75,14 +79,23 @@ class Client:
             found = [status for status in found if status["version"] == version]
         return sorted(found, key=lambda status: (status["state"] == "END", -status["version"]))
 
-    def signatures(self, model, version=None, label=None):
+    def signatures(
+        self, model: str, version: int | None = None, label: str | None = None
+    ) -> dict[str, dict[str, dict[str, tuple[str, tuple[int, ...]]]]]:
         """Returns a model's signatures: name -> {"inputs" or "outputs": {name: (dtype, shape)}}; -1 is the batch."""
         key = _checked(model, version, label)
         if key not in self._signatures:
             self._signatures[key] = self._call(self._api.signatures, key)
         return self._signatures[key]
 
-    def predict(self, model, inputs, signature="serving_default", version=None, label=None):
+    def predict(
+        self,
+        model: str,
+        inputs: dict[str, Any],
+        signature: str = "serving_default",
+        version: int | None = None,
+        label: str | None = None,
+    ) -> dict[str, np.ndarray]:
         """Returns the outputs that a signature computes from inputs.
 
         Args:
