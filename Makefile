@@ -11,10 +11,11 @@ INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help replicate test test-all test-pythons benchmark lint docs keep notebook constraints clean
+.PHONY: help install replicate test test-all test-pythons benchmark lint docs keep notebook constraints clean
 .DEFAULT_GOAL := help
 
 help:
+	@echo "make install      set up .venv; every other target does so too"
 	@echo "make replicate    train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
 	@echo "make test         run the tests but the slow ones (ARGS=tests/models, say, for some)"
 	@echo "make test-all     run all tests: the resume of every recipe and the like too"
@@ -26,6 +27,8 @@ help:
 	@echo "make lint         check the style and the types"
 	@echo "make constraints  write constraints.txt: the versions that are installed here, and what suits other Pythons"
 	@echo "make clean        remove .venv, caches and build products; runs/ stays"
+
+install: $(INSTALLED)
 
 replicate: $(INSTALLED)
 	$(BIN)/tfgen run --all --preset $(PRESET) $(ARGS)
@@ -61,9 +64,13 @@ docs: $(INSTALLED)
 
 keep: $(INSTALLED)
 	mkdir -p docs/images
-	cp runs/gan/figures/samples_through_training.png docs/images/gan_through_training.png
+	cp runs/gan/figures/samples_through_training.gif docs/images/gan_through_training.gif
 	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
-	cp runs/vae/figures/samples.png docs/images/vae_samples.png
+	cp runs/clustering-autoencoder/figures/codes.png docs/images/codes.png
+	cp runs/vae-2d/figures/manifold.png docs/images/manifold.png
+	cp runs/discriminative-vs-generative/figures/decision_boundaries.png docs/images/boundaries.png
+	cp runs/gan-1d/figures/stages.png docs/images/gan_1d.png
+	cp runs/denoising-autoencoder/figures/denoised_masking.png docs/images/denoising.png
 	for run in runs/*[a-z]/results.json; do \
 		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
 			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$to; done

@@ -221,13 +221,13 @@ BAD_REQUESTS = {
     "table other_preset": ["other_preset/vae/results.json", "'huge'", "delete"],
     "table no_unit": ["no_unit/vae/results.json", "test_negative_elbo", "unit", "restore"],
     "run gan --output-dir incomplete": ["incomplete/vae/results.json", "'lecture_items'", "delete"],
-    "table results --write latin": ["latin", "UTF-8", "README"],
+    "table results --write latin": ["latin", "UTF-8"],
     "run gan --preset smoke --dataset digits --output-dir judge_gone": ["judge_gone/digit-classifier", "gone", "anew"],
     "table results results": ["vae in preset quick", "seed twice"],
     "table results other_epochs": ["vae in preset quick", "differ in more than the seed"],
     "table results deterministic": ["vae in preset quick", "differ in more than the seed"],
     "table judged_by_a judged_by_b": ["vae in preset quick", "measured with 2 classifiers", "digit-classifier"],
-    "table results --write missing": ["no file 'missing'", "README"],
+    "table results --write missing": ["no file 'missing'", "marks of the table"],
     "table results --write file": ["file needs one line", "<!-- results", "add them"],
     "data": ["ACTION", "--help"],
     "data status --data-dir missing": ["'missing'", "not a directory"],
@@ -423,7 +423,7 @@ def test_the_table_is_that_of_all_the_directories_and_is_printed_or_written(plac
     assert [result["seed"] for result in results] == [5, 6]
     assert call(["table", "results", "other_seed"]) == 0
     printed = capsys.readouterr().out
-    assert printed == tables.readme_table(results) + "\n"
+    assert printed == tables.results_table(results) + "\n"
     # 99.5 and 100.5 of seeds 5 and 6, in 60.4 and 40 seconds.
     options = "--preset quick --epochs {epochs} --set batch_size={batch_size}".format(**CONFIG)
     assert f"| `vae {options}` | 5, 6 | 50 | `test_negative_elbo` |" in printed
@@ -439,7 +439,7 @@ def test_the_table_is_that_of_all_the_directories_and_is_printed_or_written(plac
 def test_the_table_is_that_of_runs_where_no_directory_is_named(place, capsys):
     (place / "results").rename(place / "runs")
     assert call(["table"]) == 0
-    assert capsys.readouterr().out == tables.readme_table(load_results("runs")) + "\n"
+    assert capsys.readouterr().out == tables.results_table(load_results("runs")) + "\n"
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_complaint():

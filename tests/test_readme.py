@@ -1,5 +1,6 @@
-"""The README keeps its word: its code runs, its commands exist, its tables are what was measured."""
+"""The README and the documents keep their word: code runs, commands exist, tables are what was measured."""
 
+import inspect
 import json
 import pathlib
 import pkgutil
@@ -11,9 +12,10 @@ import sys
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
-from tfgen import cli
+from tfgen import cli, data
 from tfgen.recipe import LECTURE
 from tfgen.recipes import RECIPES
 from tfgen.report import documents, tables
@@ -21,8 +23,12 @@ from tfgen.runner.request import Request
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-LECTURE_TABLE = README[README.index("## The lecture") : README.index("## Commands")]
-COMMANDS = re.findall(r"^\$ (tfgen .*?)(?: {2,}#.*)?$", README, re.MULTILINE)
+# Documents of the same commands, code and tables.
+READMES = ("README.md", "README.zh-CN.md")
+DOCUMENTS = (*READMES, "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+COMMANDS = re.findall(
+    r"^\$ (.+?)(?: {2,}#.*)?$", "".join((ROOT / name).read_text() for name in DOCUMENTS), re.MULTILINE
+)
 KEPT = documents.kept_results(ROOT)
 
 
@@ -32,14 +38,20 @@ def table_of(text):
     return [row for row in rows if not set("".join(row)) <= {"-", "|", " "}][1:]
 
 
-def test_five_lines_load_a_saved_model(exported, tmp_path, monkeypatch, capsys):
-    shutil.copytree(exported["gan"][1], tmp_path / "runs" / "gan" / "saved_model")
-    monkeypatch.chdir(tmp_path)
+def section(text, number):
+    """Returns a section of a text with headings, without its heading."""
+    return re.split(r"^## .*$", text, flags=re.MULTILINE)[number]
+
+
+def test_the_model_of_the_readme_is_the_newest_and_says_what_it_is_said_to_say(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
     (code,) = re.findall(r"```python\n(import tensorflow.*?)```", README, re.DOTALL)
-    assert len([line for line in code.splitlines() if line]) <= 5
+    (path,) = re.findall(r'load\("(saved_models/\w+/\d+)"\)', code)
+    versions = [path for path in (ROOT / path).parent.iterdir() if path.name.isdigit()]
+    assert max(versions, key=lambda path: int(path.name)) == ROOT / path
     exec(code, {})
     shape, low, high = re.fullmatch(r"\((\d+, \d+)\) (\S+) (\S+)\n", capsys.readouterr().out).groups()
-    assert shape == "64, 784" and 0 <= float(low) < float(high) <= 1
+    assert shape == "64, 784" and 0 <= float(low) < 0.01 and 0.99 < float(high) <= 1
 
 
 def test_the_python_example_trains(monkeypatch):
@@ -57,7 +69,7 @@ def test_the_python_example_trains(monkeypatch):
     keras.backend.clear_session()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [command for command in dict.fromkeys(COMMANDS) if command.startswith("tfgen ")])
 def test_commands_are_ones_the_parser_takes(command, tmp_path):
     arguments = shlex.split(command, comments=True)
     parsed = cli._parser().parse_args(arguments[1:])
@@ -74,30 +86,91 @@ def test_commands_are_ones_the_parser_takes(command, tmp_path):
         assert parsed.recipe is None or parsed.recipe in RECIPES
 
 
-def test_the_readme_shows_commands():
-    assert len(COMMANDS) >= 5
-    assert any("--set" in command for command in COMMANDS) and not any("--precision" in command for command in COMMANDS)
+def test_other_commands_are_targets_of_the_makefile_or_held_elsewhere():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made = {
+        target
+        for command in COMMANDS
+        if command.startswith("make ")
+        for target in command.split()[1:]
+        if "=" not in target
+    }
+    assert made <= set(targets) and {"install", "replicate", "test"} <= made
+    (elsewhere,) = [{command.split()[0] for command in COMMANDS} - {"tfgen", "make"}]
+    # Of docs/serving.md, which tests/serving/test_deployment.py holds, of CONTRIBUTING.md, and the activation of .venv.
+    assert elsewhere <= {".", "cd", "printf", "curl", "docker", "kubectl", "python", "nginx", "htpasswd", "openssl", "sudo", "git"}
 
 
-def test_every_lecture_item_has_its_row():
-    rows = dict(re.findall(r"^\| ([A-D]\d) \| (.+?) \|", LECTURE_TABLE, re.MULTILINE))
-    assert rows == LECTURE
+def test_the_first_ten_minutes_of_the_readme_run(tmp_path, monkeypatch):
+    """As they are written, on few pictures and with few batches, but for the installation."""
+    commands = [command for command in re.findall(r"^\$ (.+?)(?: {2,}#.*)?$", section(README, 1), re.MULTILINE)]
+    assert [command.split()[0] for command in commands] == ["make", ".", "tfgen", "tfgen", "tfgen"]
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "my_pictures" / name).mkdir(parents=True)
+        for i in range(30):
+            PIL.Image.fromarray(rng.integers(0, 256, (12, 10), np.uint8)).save(
+                tmp_path / "my_pictures" / name / f"{i}.png"
+            )
+    shutil.copytree(ROOT / "saved_models" / "gan", tmp_path / "saved_models" / "gan")
+    sizes = []
+    for command in commands[2:]:
+        # Of the same preset, so that only the time is another.
+        shorter = ["--epochs", "1"] if " run " in command else []
+        assert cli.main([*shlex.split(command)[1:], *shorter]) == 0
+        if "sample" in command:
+            with PIL.Image.open(tmp_path / "grid.png") as grid:
+                sizes.append(grid.size)
+    # 64 images of 28x28, then of 10x12.
+    assert sizes[0][0] == sizes[0][1] and sizes[1][0] < sizes[1][1]
+    assert (tmp_path / "runs" / "report.md").is_file()
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_items_of_a_recipe_are_not_called_missing(name):
-    for item in RECIPES[name].lecture_items:
-        (row,) = re.findall(rf"^\| {item} \|.*$", LECTURE_TABLE, re.MULTILINE)
-        assert "not yet" not in row
+def test_the_pictures_and_arrays_of_data_md_are_images_that_load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(7):
+            PIL.Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).save(f"photos/{name}/{i}.jpg")
+    resize, arrays = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
+    exec(resize, {})
+    exec(arrays, {})
+    pictures, mine = data.load("my_pictures"), data.load("my_images.npz")
+    assert (pictures.image_shape, pictures.classes, len(pictures.test)) == ((28, 28), 2, 2)
+    assert (mine.image_shape, mine.classes, len(mine.train), len(mine.test)) == ((20, 30), None, 500, 100)
 
 
-def test_recipes_and_names_of_the_lecture_table_exist():
-    for command in re.findall(r"`tfgen run ([^`]+)`", LECTURE_TABLE):
-        assert set(re.split(" --", command)[0].split()) <= set(RECIPES), command
-    names = re.findall(r"`(tfgen\.[\w.]+)`", LECTURE_TABLE)
-    assert len(names) >= 10
-    for name in names:
-        assert pkgutil.resolve_name(name) is not None
+def test_the_table_of_datasets_names_all_that_can_be_chosen():
+    table = (ROOT / "docs" / "data.md").read_text().partition("## Prepare")[0]
+    assert set(re.findall(r"`([\w/]+)`", table)) - {"digits"} == set(data.NAMES) - {"digits"}
+    assert "| `digits` |" in table
+
+
+def test_the_table_of_own_images_says_what_recipes_take():
+    rows = table_of((ROOT / "docs" / "data.md").read_text().partition("## Your own images")[2])
+    needs = {name: words == "needs labels" for names, words in rows for name in re.findall(r"`([\w-]+)`", names)}
+    assert needs == {name: recipe.needs_labels for name, recipe in RECIPES.items() if recipe.any_images}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_lecture_item_has_its_row_with_its_recipes_and_functions(name):
+    rows = [row for row in table_of((ROOT / name).read_text()) if re.fullmatch(r"[A-D]\d", row[0])]
+    assert [row[0] for row in rows] == list(LECTURE)
+    if name == "README.md":
+        assert {row[0]: row[1] for row in rows} == LECTURE
+    functions = 0
+    for item, _, names, recipes in rows:
+        of_item = [key for key, recipe in RECIPES.items() if item in recipe.lecture_items]
+        links = re.findall(r"\[([\w-]+)\]\((\S+?)\)", recipes)
+        assert links == [(key, f"tfgen/recipes/{key.replace('-', '_')}.py") for key in of_item]
+        for full_name, file in re.findall(r"\[`(tfgen\.[\w.]+)`\]\((\S+?)\)", names):
+            functions += 1
+            found = pkgutil.resolve_name(full_name)
+            module = found if inspect.ismodule(found) else inspect.getmodule(found)
+            assert pathlib.Path(module.__file__) == (ROOT / file).resolve()
+    assert functions >= 20
 
 
 # Results.
@@ -112,9 +185,10 @@ def test_results_of_every_recipe_are_kept_and_are_mnist_s():
 
 def test_the_table_of_results_is_that_of_the_results_kept():
     """Each row's numbers are those of the files; its options those that the files record, whatever a preset is now."""
-    start, end = tables.README_MARKS
-    shown = README[README.index(start) + len(start) : README.index(end)].strip()
-    expected = tables.readme_table(KEPT)
+    start, end = tables.RESULTS_MARKS
+    results = (ROOT / "docs" / "results.md").read_text()
+    shown = results[results.index(start) + len(start) : results.index(end)].strip()
+    expected = tables.results_table(KEPT)
     assert shown.split("\n\n")[1] == expected.split("\n\n")[1]
     rows, expected_rows = table_of(shown), table_of(expected)
     # Each metric of the table is one that its run computed.
@@ -147,9 +221,22 @@ def test_a_preset_that_moves_on_breaks_no_table(monkeypatch):
     test_the_table_of_results_is_that_of_the_results_kept()
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_the_short_table_is_that_of_the_results_kept(name):
+    start, end = tables.HIGHLIGHTS_MARKS
+    text = (ROOT / name).read_text()
+    shown = text[text.index(start) + len(start) : text.index(end)].strip()
+    assert shown == tables.highlights_table(KEPT, documents.HIGHLIGHTS)
+    # The one number beside it.
+    (ours, published) = map(float, re.search(r"([\d.]+) %.*?([\d.]+) %", section(text, 3).partition(end)[2]).groups())
+    metric, paper = "knn1_error__2d", RECIPES["clustering-autoencoder"].published["knn1_error__2d"]
+    (kept,) = [result["metrics"][metric]["value"] for result in KEPT if result["recipe"] == "clustering-autoencoder"]
+    assert (ours, published) == (round(100 * kept, 1), 100 * paper.value)
+
+
 def test_the_table_of_speed_is_that_of_the_measurement_kept():
     measured = json.loads((ROOT / "docs" / "benchmark" / "benchmark.json").read_text())
-    rows = {row[0]: row[1:] for row in table_of(README[README.index("## Speed") : README.index("## The lecture")])}
+    rows = {row[0]: row[1:] for row in table_of((ROOT / "docs" / "speed.md").read_text())}
     variants = [(family, name) for family, result in measured["training"].items() for name in result["ratios"]]
     assert list(rows) == [f"`{family}`" + ", bfloat16" * name.endswith("bfloat16") for family, name in variants]
     for (family, name), cells in zip(variants, rows.values(), strict=True):
@@ -169,16 +256,28 @@ def test_the_table_of_speed_is_that_of_the_measurement_kept():
 # What it points at.
 
 
-def test_pictures_and_documents_stand_where_the_readme_points():
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(pictures) >= 3
-    for picture in pictures:
-        assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    links = [link for link in re.findall(r"(?<!!)\[[^]]*\]\(([^)#]+)", text) if not link.startswith("http")]
-    assert "docs/deviations.md" in links
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_pictures_and_files_stand_where_a_document_points(name):
+    text = re.sub(r"```.*?```", "", (ROOT / name).read_text(), flags=re.DOTALL)
+    links = re.findall(r"!?\[[^]]*\]\(([^)#]+)", text)
+    pictures = re.findall(r"!\[[^]]+\]\((.*?)\)", text)
     for link in links:
-        assert (ROOT / link).exists(), link
+        assert link.startswith("http") or (ROOT / name).parent.joinpath(link).exists(), link
+    for picture in pictures:
+        assert (ROOT / name).parent.joinpath(picture).read_bytes()[:4] in (b"\x89PNG", b"GIF8")
+    if name in READMES:
+        assert len(pictures) == 7
+
+
+def test_the_readmes_have_the_same_commands_code_links_and_tables():
+    english, chinese = ((ROOT / name).read_text() for name in READMES)
+    for pattern in (r"^\$ (.+?)(?: {2,}#.*)?$", r"```python\n(.*?)```", r"\]\((\S+?)\)", r"^#{1,2} ", r"`tfgen[^`]*`"):
+        found = [
+            re.findall(pattern, text, re.MULTILINE | re.DOTALL * ("python" in pattern)) for text in (english, chinese)
+        ]
+        own = {"README.md", "README.zh-CN.md"}
+        assert [item for item in found[0] if item not in own] == [item for item in found[1] if item not in own]
+    assert "README.zh-CN.md" in english and "(README.md)" in chinese
 
 
 def test_each_promise_of_reliability_names_its_test():

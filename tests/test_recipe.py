@@ -540,7 +540,7 @@ UNSUITED = [
     ("discriminative-vs-generative", ["mixture_pca=151"], {}, "mixture_pca must be at most 150, .*code.*; got 151"),
     ("discriminative-vs-generative", ["mixture_components=101"], {}, "class 0 of made-up 100 .*at least 101 of each"),
     ("discriminative-vs-generative", ["num_train=100"], {"train": NO_FOUR}, "leaves class 4 of made-up 0 training"),
-    ("vae", [], {"test": 15}, "made-up has 15 test images; .* needs at least 16"),
+    ("vae", [], {"test": 1}, "made-up has 1 test images; .* needs at least 2"),
     ("vae-burda", [], {"test": 1}, "made-up has 1 test images; .* needs at least 2"),
     *(
         (name, ["batch_size=2001"], {}, f"batch_size must be at most 2000, {OF_TRAIN}; got 2001")

@@ -115,11 +115,15 @@ def _parser():
     command.add_argument("--timeout", type=float, default=30, help="seconds that each request may take; default 30")
     command.set_defaults(function=_query)
 
-    command = commands.add_parser("table", parents=[debug], help="make the README's table from the results of runs")
+    command = commands.add_parser("table", parents=[debug], help="make the documents' table from the results of runs")
     command.add_argument(
         "runs", nargs="*", metavar="RUNS_DIR", help="directories of several seeds or presets; default: runs"
     )
-    command.add_argument("--write", metavar="FILE", help="replace the table in this README instead of printing it")
+    command.add_argument(
+        "--write",
+        metavar="FILE",
+        help="replace the table in this file, such as docs/results.md, instead of printing it",
+    )
     command.set_defaults(function=_table)
 
     command = commands.add_parser("data", help="show or prepare datasets")
@@ -368,9 +372,9 @@ def _table(args):
             raise InputError(f"no finished run in {directory}; name the --output-dir of tfgen run")
         results += found
     if args.write is None:
-        print(tables.readme_table(results))
+        print(tables.results_table(results))
     else:
-        tables.write_readme_table(results, args.write)
+        tables.write_results_table(results, args.write)
         print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
 
 

@@ -135,18 +135,26 @@ def test_lists_in_results_are_the_tuples_of_presets():
     assert documents.changed_presets([{"recipe": "vae", "preset": "quick", "seed": 0, "config": config}]) == []
 
 
-def test_the_documents_are_written_from_recipes_and_results_and_moved_presets_are_named(story, tmp_path, capsys):
+def test_the_documents_are_written_from_recipes_and_results_and_moved_presets_are_named(
+    story, tmp_path, capsys, monkeypatch
+):
     """As `make docs` does, in a checkout of its own."""
     changed = {**RESULT, "config": {**RESULT["config"], "batch_size": 10}}
     for seed in (5, 6):
         keep(tmp_path, {**changed, "seed": seed}, f"smoke-{seed}")
-    start, end = tables.README_MARKS
-    (tmp_path / "README.md").write_text(f"before\n{start}\nstale\n{end}\nafter\n")
+    highlights = [("stub", "smoke", next(iter(RESULT["metrics"])), "the stub", "a measure")]
+    monkeypatch.setattr(documents, "HIGHLIGHTS", highlights)
+    marked = {"docs/results.md": tables.RESULTS_MARKS}
+    marked |= dict.fromkeys(("README.md", "README.zh-CN.md"), tables.HIGHLIGHTS_MARKS)
+    for name, (start, end) in marked.items():
+        (tmp_path / name).write_text(f"before\n{start}\nstale\n{end}\nafter\n")
     documents.main(str(tmp_path))
     results = documents.kept_results(tmp_path)
     assert len(results) == 2
-    written = (tmp_path / "README.md").read_text()
-    assert written == f"before\n{start}\n{tables.readme_table(results)}\n{end}\nafter\n"
+    for name, (start, end) in marked.items():
+        short = "README" in name
+        table = tables.highlights_table(results, highlights) if short else tables.results_table(results)
+        assert (tmp_path / name).read_text() == f"before\n{start}\n{table}\n{end}\nafter\n"
     assert (tmp_path / "docs" / "deviations.md").read_text() == documents.deviations()
     number = len(re.findall(r"^\d+\. ", documents.deviations(), re.MULTILINE))
     assert documents.deviations().endswith(
@@ -166,10 +174,12 @@ def test_the_documents_of_the_checkout_are_written_without_tensorflow(tmp_path):
         "runpy.run_module('tfgen.report.documents', run_name='__main__')\n"
         "sys.exit('tensorflow' in sys.modules)"
     )
-    (tmp_path / "README.md").write_text("\n".join(tables.README_MARKS))
     kept = tmp_path / documents.KEPT
     kept.parent.mkdir(parents=True)
+    (tmp_path / "docs" / "results.md").write_text("\n".join(tables.RESULTS_MARKS))
+    for name in ("README.md", "README.zh-CN.md"):
+        (tmp_path / name).write_text("\n".join(tables.HIGHLIGHTS_MARKS))
     kept.symlink_to(ROOT / documents.KEPT)
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
     assert (tmp_path / "docs" / "deviations.md").read_text() == documents.deviations()
-    assert tables.readme_table(documents.kept_results(ROOT)) in (tmp_path / "README.md").read_text()
+    assert tables.results_table(documents.kept_results(ROOT)) in (tmp_path / "docs" / "results.md").read_text()

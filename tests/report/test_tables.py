@@ -125,8 +125,8 @@ def told(text):
 @settings(max_examples=100, deadline=None)
 @given(text=FREE_TEXTS)
 def test_no_text_of_a_results_file_becomes_markup_in_the_table_of_a_readme(text):
-    tags, texts = rendered(tables.readme_table([told(text)]))
-    plain_tags, plain_texts = rendered(tables.readme_table([told("plain")]))
+    tags, texts = rendered(tables.results_table([told(text)]))
+    plain_tags, plain_texts = rendered(tables.results_table([told("plain")]))
     assert tags == plain_tags
     assert texts == [shown.replace("plain", text) for shown in plain_texts]
 
@@ -145,7 +145,7 @@ def test_no_text_of_a_results_file_moves_the_lines_of_the_printed_table(text):
 
 
 def test_the_documents_table_has_the_headline_metrics_and_how_they_came_about():
-    shown, made = tables.readme_table([RESULT]).split("\n\n")
+    shown, made = tables.results_table([RESULT]).split("\n\n")
     assert shown.splitlines()[2:] == [
         "| A1 A3 | `stub --preset smoke` | 5 | 60 | `test_squared_error` | u | test, 10,000 "
         "| 13.87 (Someone 1999, figure 2B) | 13.87 |"
@@ -155,29 +155,29 @@ def test_the_documents_table_has_the_headline_metrics_and_how_they_came_about():
 
 def test_the_documents_table_shows_what_was_changed():
     config = {"epochs": 30, "batch_size": 20, "learning_rate": 0.1}
-    shown = tables.readme_table([{**RESULT, "config": config, "deterministic": True}])
+    shown = tables.results_table([{**RESULT, "config": config, "deterministic": True}])
     assert "| `stub --preset smoke --epochs 30 --set batch_size=20 --deterministic` |" in shown
 
 
 def test_several_seeds_have_a_mean_and_a_standard_deviation():
     """99.5 and 100.5: mean 100; with two values the standard deviation is their difference over the root of 2."""
-    shown = tables.readme_table([{**of_seed(6, 100.5), "seconds": 40.0}, of_seed(5, 99.5)])
+    shown = tables.results_table([{**of_seed(6, 100.5), "seconds": 40.0}, of_seed(5, 99.5)])
     assert "| `stub --preset smoke` | 5, 6 | 50 | `test_squared_error` | u |" in shown
     assert "| 100 ± 0.71 |" in shown
-    three = tables.readme_table([of_seed(seed, value) for seed, value in ((1, 1.0), (2, 2.0), (3, 6.0))])
+    three = tables.results_table([of_seed(seed, value) for seed, value in ((1, 1.0), (2, 2.0), (3, 6.0))])
     # Mean 3 and the root of (4 + 1 + 9) / 2.
     assert "| 1, 2, 3 |" in three and "| 3 ± 2.6 |" in three
 
 
 def test_a_mean_keeps_the_details_that_are_common_to_all_seeds():
-    same = tables.readme_table([of_seed(seed, 2.0, sigma=0.2, standard_error=seed) for seed in (1, 2)])
+    same = tables.results_table([of_seed(seed, 2.0, sigma=0.2, standard_error=seed) for seed in (1, 2)])
     assert "| 2 ± 0 (sigma 0.200) |" in same
-    other = tables.readme_table([of_seed(seed, 2.0, sigma=seed / 10, at_edge=seed == 1) for seed in (1, 2)])
+    other = tables.results_table([of_seed(seed, 2.0, sigma=seed / 10, at_edge=seed == 1) for seed in (1, 2)])
     assert "| 2 ± 0 (sigma at the edge of the grid) |" in other
 
 
 def test_a_mean_with_a_value_that_is_not_finite_is_not_finite():
-    assert "| not finite |" in tables.readme_table([of_seed(1, 2.0), of_seed(2, None)])
+    assert "| not finite |" in tables.results_table([of_seed(1, 2.0), of_seed(2, None)])
 
 
 def test_recipes_and_presets_stand_in_their_order():
@@ -186,7 +186,7 @@ def test_recipes_and_presets_stand_in_their_order():
         {**RESULT, "recipe": "vae", "metrics": dict.fromkeys(RECIPES["vae"].headline, METRIC), "config": {}},
         RESULT,
     ]
-    lines = tables.readme_table(results).split("\n\n")[0].splitlines()[2:]
+    lines = tables.results_table(results).split("\n\n")[0].splitlines()[2:]
     count = len(RECIPES["vae"].headline)
     options = [line.split(" | ")[1] for line in lines]
     assert options == [*["`vae --preset smoke`"] * count, "`stub --preset smoke`", "`stub --preset quick`"]
@@ -205,33 +205,33 @@ def test_recipes_and_presets_stand_in_their_order():
 )
 def test_results_that_do_not_go_together_are_refused(results, said):
     with pytest.raises(InputError, match=said):
-        tables.readme_table(results)
+        tables.results_table(results)
 
 
 def test_the_table_is_written_between_the_marks_alone(tmp_path):
-    path, (start, end) = tmp_path / "README.md", tables.README_MARKS
+    path, (start, end) = tmp_path / "README.md", tables.RESULTS_MARKS
     path.write_text(f"before é\n{start}\nstale\n{end}\nafter\n", encoding="utf-8")
     for _ in range(2):
-        tables.write_readme_table([RESULT], path)
-        written = f"before é\n{start}\n{tables.readme_table([RESULT])}\n{end}\nafter\n"
+        tables.write_results_table([RESULT], path)
+        written = f"before é\n{start}\n{tables.results_table([RESULT])}\n{end}\nafter\n"
         assert path.read_text(encoding="utf-8") == written
 
 
 @pytest.mark.parametrize("text", ["no marks", "{1}\n{0}\n", "{0}\n", "{0}\n{0}\n{1}\n"])
 def test_a_file_without_the_marks_is_left_as_it_is(tmp_path, text):
-    text = text.format(*tables.README_MARKS)
+    text = text.format(*tables.RESULTS_MARKS)
     (tmp_path / "README.md").write_text(text)
     with pytest.raises(InputError, match=r"README\.md needs one line '<!-- results.* add them where the table belongs"):
-        tables.write_readme_table([RESULT], tmp_path / "README.md")
+        tables.write_results_table([RESULT], tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == text
 
 
 def test_results_of_several_datasets_are_not_one_table(tmp_path):
     path = tmp_path / "README.md"
-    path.write_text("\n".join(tables.README_MARKS))
+    path.write_text("\n".join(tables.RESULTS_MARKS))
     results = [RESULT, {**RESULT, "dataset": "digits", "preset": "quick"}]
     with pytest.raises(InputError, match="several datasets"):
-        tables.write_readme_table(results, path)
+        tables.write_results_table(results, path)
 
 
 # The command of a run.
@@ -303,3 +303,38 @@ def test_lists_of_any_length_are_read_back_from_their_text():
     for values in (config, other):
         texts = [f"{field}={tables.as_setting(value)}" for field, value in vars(values).items()]
         assert config.with_settings(texts) == values
+
+
+def test_the_short_table_gives_each_metric_the_verdict_that_follows_from_its_error(monkeypatch):
+    """Of seeds 99.5 and 100.5: mean 100, standard deviation 0.707."""
+    runs = [of_seed(5, 99.5), of_seed(6, 100.5)]
+    name = next(iter(RESULT["metrics"]))
+    highlights = [(RESULT["recipe"], RESULT["preset"], name, "the model", "its measure")]
+
+    def shown(published, source="a paper"):
+        recipe = RECIPES[RESULT["recipe"]]
+        new = {} if published is None else {name: Published(published, source)}
+        monkeypatch.setitem(RECIPES, RESULT["recipe"], dataclasses.replace(recipe, published=new))
+        *_, row = tables.highlights_table(runs, highlights).splitlines()
+        return [cell.strip() for cell in row.strip("|").split(" | ")]
+
+    model = ["the model", f"`{RESULT['recipe']} --preset {RESULT['preset']}`", "its measure"]
+    assert shown(101.0) == [*model, "101", "100 ± 0.71", "reached"]
+    assert shown(100.0)[5] == "reached"
+    assert shown(98.6)[5] == "reached, within its error"
+    assert shown(98.5)[5] == "missed by 1.5"
+    assert shown(98.5, "not verified, a paper")[3] == "98.5 (not verified)"
+    assert shown(None)[3:] == ["not reported", "100 ± 0.71", ""]
+    with pytest.raises(InputError, match="no kept results of vae in preset paper"):
+        tables.highlights_table(runs, [("vae", "paper", name, "the model", "its measure")])
+
+
+def test_of_log_likelihoods_more_is_better():
+    assert tables.verdict("parzen_log_likelihood", {"value": 220.0, "standard_error": 2.0}, 225.0) == "missed by 5"
+    assert (
+        tables.verdict("parzen_log_likelihood", {"value": 221.0, "standard_error": 2.0}, 225.0)
+        == "reached, within its error"
+    )
+    assert tables.verdict("parzen_log_likelihood", {"value": 226.0}, 225.0) == "reached"
+    # Without a known error there is no margin.
+    assert tables.verdict("test_nll", {"value": 85.01}, 85.0) == "missed by 0.01"

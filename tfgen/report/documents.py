@@ -8,11 +8,53 @@ import sys
 
 from tfgen.files import write_atomically
 from tfgen.recipes import MODULES, RECIPES
-from tfgen.report.tables import write_readme_table
+from tfgen.report.tables import HIGHLIGHTS_MARKS, highlights_table, replace_between, write_results_table
 from tfgen.runner.results import load_results
 
 # In a checkout: for each preset and seed, a directory of runs.
 KEPT = pathlib.Path("docs", "results")
+SQUARED_ERROR = "squared error, sum over 784 pixels"
+# Of the README's table: recipe, preset, metric, model, measure.
+HIGHLIGHTS = (
+    ("autoencoder-30d", "paper", "pca_squared_error__30", "PCA, 30 components", SQUARED_ERROR),
+    ("autoencoder-30d", "paper", "test_squared_error", "deep autoencoder, 30-D code", SQUARED_ERROR),
+    ("stacked-autoencoder", "paper", "test_squared_error", "784-300-150-300-784", SQUARED_ERROR),
+    ("feature-classifier", "quick", "test_error__100_labels_scratch", "100 labels alone", "share misclassified"),
+    (
+        "feature-classifier",
+        "quick",
+        "test_error__100_labels_finetuned",
+        "100 labels, pre-trained",
+        "share misclassified",
+    ),
+    (
+        "feature-classifier",
+        "quick",
+        "test_error__all_labels_finetuned",
+        "all labels, pre-trained",
+        "share misclassified",
+    ),
+    ("digit-classifier", "paper", "test_error", "classifier that judges samples", "share misclassified"),
+    ("vae", "quick", "test_negative_elbo", "the lecture's VAE", "-ELBO, nats"),
+    ("vae-burda", "paper", "test_nll", "VAE, Burda et al. 2016", "-log p(x), nats"),
+    ("iwae-burda", "paper", "test_nll", "IWAE, Burda et al. 2016", "-log p(x), nats"),
+    ("gan", "paper", "frechet_distance__averaged_weights", "the lecture's GAN", "Frechet distance"),
+    ("gan-goodfellow", "paper", "parzen_log_likelihood", "GAN of 2014, last weights", "Parzen log-likelihood, nats"),
+    (
+        "gan-goodfellow",
+        "paper",
+        "parzen_log_likelihood__averaged_weights",
+        "GAN of 2014, averaged weights",
+        "Parzen log-likelihood, nats",
+    ),
+    (
+        "gan-goodfellow",
+        "paper",
+        "parzen_log_likelihood__train_images",
+        "true images, for comparison",
+        "Parzen log-likelihood, nats",
+    ),
+)
 
 
 def sections(name):
@@ -72,11 +114,16 @@ def changed_presets(results):
 
 
 def main(root="."):
-    """Writes docs/deviations.md and the README's table, and prints the presets that differ from their kept results."""
+    """Writes docs/deviations.md and the tables of docs/results.md and both READMEs from recipes and kept results.
+
+    It prints the presets that differ from their kept results.
+    """
     root = pathlib.Path(root)
     write_atomically(root / "docs" / "deviations.md", deviations().encode())
     results = kept_results(root)
-    write_readme_table(results, root / "README.md")
+    write_results_table(results, root / "docs" / "results.md")
+    for name in ("README.md", "README.zh-CN.md"):
+        replace_between(root / name, HIGHLIGHTS_MARKS, highlights_table(results, HIGHLIGHTS))
     for line in changed_presets(results):
         print(f"the preset has changed since the kept result: {line}")
 

@@ -88,12 +88,12 @@ def _cells(result, name, metric):
     return *map(escaped, texts), value_text(metric)
 
 
-README_HEADER = ("lecture", "tfgen run ...", "seeds", "seconds", "metric", "unit", "split, n", "published", "ours")
-README_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
+RESULTS_HEADER = ("lecture", "tfgen run ...", "seeds", "seconds", "metric", "unit", "split, n", "published", "ours")
+RESULTS_MARKS = ("<!-- results: written by `tfgen table` -->", "<!-- end of results -->")
 
 
-def readme_table(results):
-    """Returns the README's Markdown table: headline metrics of each recipe and preset, as means over seeds.
+def results_table(results):
+    """Returns the Markdown table of docs/results.md: headline metrics of each recipe and preset, as means over seeds.
 
     A line below the table names dataset, machine and versions.
     """
@@ -116,7 +116,48 @@ def readme_table(results):
         f"Dataset {escaped(datasets)}; machine of {cpus} CPU cores, {versions}. "
         "Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
     )
-    return f"{markdown_table(README_HEADER, lines)}\n\n{made}"
+    return f"{markdown_table(RESULTS_HEADER, lines)}\n\n{made}"
+
+
+HIGHLIGHTS_MARKS = ("<!-- highlights: written by `make docs` -->", "<!-- end of highlights -->")
+
+
+def highlights_table(results, highlights):
+    """Returns the short table of the README: some metrics, each with the paper's number, ours and a verdict.
+
+    Args:
+        results: the kept results.
+        highlights: tuples of recipe, preset, metric, and the words for the model and for the measure.
+    """
+    groups = {(runs[0]["recipe"], runs[0]["preset"]): runs for runs in _groups(results)}
+    lines = []
+    for recipe, preset, name, model, measure in highlights:
+        if (recipe, preset) not in groups:
+            raise InputError(
+                f"there are no kept results of {recipe} in preset {preset}, which the README's table shows"
+            )
+        runs = groups[recipe, preset]
+        metric, published = _over_seeds([run["metrics"][name] for run in runs]), RECIPES[recipe].published.get(name)
+        paper = "not reported" if published is None else _number(published.value)
+        paper += " (not verified)" if published is not None and "not verified" in published.source else ""
+        cells = (model, f"`{recipe} --preset {preset}`", measure, paper, value_text(metric).split(", sigma")[0])
+        ours = cells[-1] + ")" * (cells[-1].count("(") - cells[-1].count(")"))
+        lines.append((*cells[:-1], ours, "" if published is None else verdict(name, metric, published.value)))
+    return markdown_table(("model", "`tfgen run`", "measure", "paper", "ours", "verdict"), lines)
+
+
+def verdict(name, metric, published):
+    """Returns whether a metric is as good as the published number, or by how much it is not.
+
+    Of log-likelihoods more is better, of everything else less. As good is what lies within two standard errors, or
+    within two standard deviations over seeds, where one of them is known.
+    """
+    gap = metric["value"] - published
+    gap = -gap if "log_likelihood" in name else gap
+    if gap <= 0:
+        return "reached"
+    error = metric.get("standard_error", metric.get("std", 0))
+    return "reached, within its error" if gap <= 2 * error else f"missed by {gap:.2g}"
 
 
 def command(results, seed=True, dataset=True):
@@ -198,21 +239,30 @@ def escaped(text):
     return re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
 
 
-def write_readme_table(results, path):
-    """Replaces the text between the marks in a README by `readme_table(results)`."""
+def write_results_table(results, path):
+    """Replaces the text between the marks in a file by `results_table(results)`.
+
+    Raises:
+        InputError: if there is no such file or there are no such marks, or the runs are of several datasets.
+    """
+    if len({result["dataset"] for result in results}) > 1:
+        raise InputError("the runs are of several datasets; name runs of one")
+    replace_between(path, RESULTS_MARKS, results_table(results))
+
+
+def replace_between(path, marks, text):
+    """Replaces what stands between two lines of a file."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}; name a README that has the marks of the table")
+        raise InputError(f"there is no file {str(path)!r}; name one that has the marks of the table")
     try:
-        text = path.read_text(encoding="utf-8")
+        contents = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8 ({error}); name a README") from error
-    start, end = README_MARKS
-    if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
+        raise InputError(f"{path} is not text in UTF-8 ({error}); name another file") from error
+    start, end = marks
+    if contents.count(start) != 1 or contents.count(end) != 1 or contents.index(start) > contents.index(end):
         raise InputError(
             f"{path} needs one line {start!r} and, after it, one line {end!r}; add them where the table belongs"
         )
-    if len({result["dataset"] for result in results}) > 1:
-        raise InputError("the runs are of several datasets; name runs of one")
-    head, tail = text[: text.index(start)], text[text.index(end) :]
-    write_atomically(path, f"{head}{start}\n{readme_table(results)}\n{tail}".encode())
+    head, tail = contents[: contents.index(start)], contents[contents.index(end) :]
+    write_atomically(path, f"{head}{start}\n{text}\n{tail}".encode())
