@@ -216,6 +216,27 @@ def test_a_picture_that_cannot_be_taken_is_named(tmp_path, broken, words):
     refused(tmp_path, tmp_path / "b" / "1.png", *words)
 
 
+def test_a_palette_whose_colours_are_all_opaque_is_read(tmp_path):
+    folder(tmp_path, {"": 6})
+    picture = Image.fromarray(np.full((6, 5), 1, np.uint8))
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    picture.save(tmp_path / "6.png", transparency=bytes([255, 255]))
+    dataset = data.load(str(tmp_path))
+    read = np.concatenate([split.images for split in (dataset.train, dataset.validation, dataset.test)])
+    assert (read == 76).all(axis=1).sum() == 1
+    picture.save(tmp_path / "6.png", transparency=bytes([255, 254]))
+    refused(tmp_path, "6.png", "transparent")
+
+
+def test_an_empty_chunk_that_pillow_stumbles_over_is_told(tmp_path):
+    folder(tmp_path, {"": 7})
+    path = tmp_path / "1.png"
+    content = path.read_bytes()
+    chunk = bytes(4) + b"iCCP" + zlib.crc32(b"iCCP").to_bytes(4, "big")
+    path.write_bytes(content[:-12] + chunk + content[-12:])  # Before the last chunk, IEND.
+    refused(tmp_path, path, "no PNG file that can be read")
+
+
 def test_folders_that_hold_something_else_are_refused(tmp_path):
     refused(tmp_path, "holds no .png file")
     folder(tmp_path, {"a": 3, "b": 3})

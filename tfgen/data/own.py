@@ -1,6 +1,7 @@
 """Images of one's own: an .npz file with arrays as `keras.datasets` names them, or a folder of PNG files."""
 
 import pathlib
+import struct
 import warnings
 import zlib
 
@@ -203,14 +204,24 @@ def _read_png(path):
             warnings.simplefilter("error")  # Pillow warns of pictures that take much memory.
             with Image.open(path, formats=("PNG",)) as picture:
                 _check_size(path, picture.size[::-1])
-                mode, alpha, grey = picture.mode, picture.convert("RGBA").getchannel("A"), picture.convert("L")
+                mode, colours = picture.mode, picture.convert("RGBA")
     except InputError:
         raise
     # What Pillow raises for damaged files.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        LookupError,
+        AssertionError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+        Warning,
+    ) as error:
         raise InputError(f"{path} is no PNG file that can be read ({error}); take it away or save it anew") from error
     if mode.startswith("I"):
         raise InputError(f"{path} has 16 bits a pixel; save it with 8")
-    if alpha.getextrema()[0] < 255:
+    if colours.getchannel("A").getextrema()[0] < 255:
         raise InputError(f"{path} has transparent pixels; put it on a background, black for example, and save it anew")
-    return np.asarray(grey)
+    return np.asarray(colours.convert("L"))
