@@ -1,5 +1,6 @@
 """Images of one's own: what is read is what was written, and each mistake is told in a line."""
 
+import os
 import re
 import zipfile
 import zlib
@@ -171,6 +172,59 @@ def test_train_and_test_may_be_folders_of_their_own(tmp_path):
     assert sorted(image for image, _ in in_all(dataset)) == sorted(image.tobytes() for image in wanted)
     (tmp_path / "test" / "b").rename(tmp_path / "test" / "c")
     refused(tmp_path, "a, b", "a, c", "same")
+
+
+def test_the_two_folders_are_known_whatever_the_case_and_bear_nothing_beside_them(tmp_path):
+    train = folder(tmp_path / "mine", {"Train": 12, "TEST": 3})["Train"]
+    dataset = data.load(str(tmp_path / "mine"))
+    assert dataset.classes is None and [len(split) for split in (dataset.train, dataset.test)] == [10, 3]
+    assert {image.tobytes() for image in dataset.train.images} < {image.tobytes() for image in train}
+    drawn(tmp_path / "mine" / "1.png", train[0])
+    refused(tmp_path / "mine", "1.png", "beside the folder train")
+    for name in ("val", "Validation"):
+        folder(tmp_path / name, {"train": 8, name: 8})
+        refused(tmp_path / name, name, "taken from train")
+    folder(tmp_path / "vehicles", {"train": 8, "car": 8})
+    assert data.load(str(tmp_path / "vehicles")).classes == 2
+    folder(tmp_path / "half", {"a": 8}, "train")
+    folder(tmp_path / "half", {"test": 8})
+    refused(tmp_path / "half", "got a and files without classes")
+
+
+def test_classes_follow_the_names_where_paths_are_ordered_otherwise(tmp_path, monkeypatch, capsys):
+    folder(tmp_path, {"Zebras": 8, "ants": 8})
+    # As Windows orders them.
+    monkeypatch.setattr(type(tmp_path), "__lt__", lambda a, b: str(a).lower() < str(b).lower())
+    data.load(str(tmp_path))
+    assert "(Zebras, ants)" in capsys.readouterr().out
+
+
+def test_a_name_of_a_folder_moves_no_cursor(tmp_path, capsys):
+    folder(tmp_path, {"a\n\x1b[2J": 8, os.fsdecode(b"\xff"): 8})
+    data.load(str(tmp_path))
+    assert r"(a\n\x1b[2J, \udcff)" in capsys.readouterr().out
+
+
+def test_a_name_that_results_cannot_show_is_to_be_changed(tmp_path):
+    refused(saved(tmp_path, **arrays()).replace("mine", "no"), "there is no file")
+    (tmp_path / "mine.npz").rename(tmp_path / "me@home.npz")
+    refused(tmp_path / "me@home.npz", "rename", "without an address")
+
+
+def test_what_cannot_be_opened_is_told(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    folder(tmp_path, {"a": 8})
+    monkeypatch.setattr(type(tmp_path), "iterdir", denied)
+    refused(tmp_path, "cannot be read", "Permission denied")
+
+
+def test_test_images_that_also_train_are_counted(tmp_path, capsys):
+    mine = arrays()
+    mine["x_test"][1] = mine["x_train"][0]
+    data.load(saved(tmp_path, **mine))
+    assert "mine.npz: 1 of the test images also train or validate" in capsys.readouterr().out
 
 
 def test_files_without_folders_have_no_labels_and_others_are_counted(tmp_path, capsys):

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from tfgen import console, schema
 from tfgen.data import SPLIT_SEED, Dataset, Split, hold_out, npz
 from tfgen.errors import InputError
 
@@ -15,6 +16,8 @@ KIND = "an .npz file of images"
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 # The networks are dense: to each pixel belong as many weights as the first layer has units.
 LONGEST_SIDE = 64
+# Folders of these names hold no classes.
+SPLITS = ("train", "test", "val", "valid", "validation")
 SCALING = "scale them, with Pillow for example: Image.open(old).resize((28, 28)).save(new)"
 
 
@@ -35,7 +38,13 @@ def load(path):
             seven; if labels are not 0 to classes - 1, each with an image.
     """
     path = pathlib.Path(path)
-    train, test, names = _from_npz(path) if path.is_file() else _from_folder(path)
+    name = path.resolve().name + "/" * path.is_dir()
+    if not schema.TEXT.allows(name):
+        raise InputError(f"rename {path}: a name that results and model cards show must be {schema.TEXT.words}")
+    try:
+        train, test, names = _from_npz(path) if path.is_file() else _from_folder(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}); name an .npz file or a folder that can") from error
     image_shape, least = train[0].shape[1:], min(len(train[0]) // 6, len(test[0]))
     if not least:
         raise InputError(
@@ -50,17 +59,24 @@ def load(path):
     classes = None if train[1] is None else _classes(path, np.concatenate([train[1], test[1]]))
     test = Split(test[0].reshape(len(test[0]), -1), test[1])
     train, validation = hold_out(Split(train[0].reshape(len(train[0]), -1), train[1]))
-    name = path.resolve().name + "/" * path.is_dir()
     data = Dataset(name, train, validation, test, comparable=False, image_shape=image_shape, classes=classes)
     of_classes = (
         "without labels" if classes is None else f"in {classes} classes" + (f" ({_few(names)})" if names else "")
     )
-    print(
+    _say(
         f"{name}: {len(train):,} images train, {len(validation):,} validate and {len(test):,} test; "
-        f"{_size(image_shape)} pixels, {of_classes}",
-        flush=True,
+        f"{_size(image_shape)} pixels, {of_classes}"
     )
+    known = {image.tobytes() for split in (train, validation) for image in split.images}
+    again = sum(image.tobytes() in known for image in test.images)
+    if again:
+        _say(f"{name}: {again:,} of the test images also train or validate, which flatters the results")
     return data
+
+
+def _say(text):
+    """Prints a line. Names of folders may hold line breaks, or what moves the cursor."""
+    print(console.line(text), flush=True)
 
 
 def _size(shape):
@@ -133,12 +149,20 @@ def _check_size(what, shape):
 
 def _from_folder(folder):
     """Returns (images, labels) for training, those for testing, and the names of the classes."""
-    if {"train", "test"} == {entry.name for entry in _entries(folder) if entry.is_dir()}:
-        train, test = _class_files(folder / "train"), _class_files(folder / "test")
-        if list(train) != list(test):
+    entries = [entry for entry in _entries(folder) if entry.is_dir() or entry.suffix.lower() == ".png"]
+    # Where case does not tell names apart, nor does it here.
+    parts = {entry.name.lower(): entry for entry in entries if entry.name.lower() in SPLITS and entry.is_dir()}
+    if "train" in parts and len(parts) > 1:
+        if len(entries) > 2 or "test" not in parts:
             raise InputError(
-                f"the classes in {folder} must be the same for training and testing; got {_few(list(train))} and "
-                f"{_few(list(test))}"
+                f"{folder} holds {_few([entry.name for entry in entries])}; beside the folder train there may be test "
+                "alone: images for validation are taken from train"
+            )
+        train, test = _class_files(parts["train"]), _class_files(parts["test"])
+        if list(train) != list(test):
+            got = ["files without classes" if None in files else _few(list(files)) for files in (train, test)]
+            raise InputError(
+                f"the classes in {folder} must be the same for training and testing; got {' and '.join(got)}"
             )
         names, splits = list(train), [_read(folder, files) for files in (train, test)]
     else:
@@ -152,7 +176,8 @@ def _from_folder(folder):
 
 def _entries(folder):
     """Returns what lies in a folder, by name, but hidden files."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    # By the name itself: paths of Windows come in another order, in which classes would have other labels.
+    return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda path: path.name)
 
 
 def _class_files(folder):
@@ -176,7 +201,7 @@ def _class_files(folder):
     if not folders and not files[None]:
         raise InputError(f"{folder} holds no .png file, nor a folder of some for each class")
     if others:
-        print(f"{folder}: {others:,} that {'are' if others > 1 else 'is'} no PNG file left out", flush=True)
+        _say(f"{folder}: {others:,} that {'are' if others > 1 else 'is'} no PNG file left out")
     return {name: paths for name, paths in files.items() if paths}
 
 
