@@ -114,6 +114,10 @@ def test_class_fractions_are_shown_in_per_cent():
     (axes,) = figures.class_fractions([0.25, 0.75, 0, 0], "").axes
     assert [bar.get_height() for bar in axes.patches] == [25, 75, 0, 0]
     assert list(axes.lines[0].get_ydata()) == [25, 25]  # equal fractions
+    assert axes.get_xticks().tolist() == [0, 1, 2, 3]
+    # Numbers of so many classes beside each other could not be read.
+    (axes,) = figures.class_fractions(np.full(60, 1 / 60), "").axes
+    assert len(axes.patches) == 60 and axes.get_xticks().tolist() == list(range(0, 60, 3))
 
 
 def test_the_bound_and_its_gap_fill_the_height_of_the_likelihood():
@@ -155,6 +159,12 @@ def test_scatter_puts_each_class_into_its_colour_in_every_panel():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["0", "3"]
     assert [handle.get_facecolor()[0, :3].tolist() for handle in legend.legend_handles] == colors[0]
+
+
+def test_scatter_has_a_colour_for_each_of_few_among_many_classes():
+    # Matplotlib has ten colours, and begins anew with the eleventh class.
+    (axes,) = figures.scatter({"codes": np.zeros((2, 2))}, np.array([0, 10])).axes
+    assert not np.array_equal(*(points.get_facecolor() for points in axes.collections))
 
 
 def test_png_is_a_picture_of_the_figure():

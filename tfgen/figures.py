@@ -206,7 +206,8 @@ def class_fractions(fractions, title):
     axes = figure.add_subplot()
     axes.bar(np.arange(len(fractions)), 100 * np.asarray(fractions))
     axes.axhline(100 / len(fractions), color="black", linewidth=0.8, linestyle="--")
-    axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=np.arange(len(fractions)))
+    ticks = np.arange(0, len(fractions), math.ceil(len(fractions) / 20))  # More would run into each other.
+    axes.set(title=title, xlabel="class", ylabel="share of samples (%)", xticks=ticks)
     return figure
 
 
@@ -224,7 +225,7 @@ def scatter(panels, labels):
     else:
         classes = np.unique(labels)
         many = matplotlib.colormaps["turbo"](np.linspace(0, 1, len(classes)))
-        colors = {label: many[i] if len(classes) > 10 else f"C{label}" for i, label in enumerate(classes)}
+        colors = {label: many[i] if classes[-1] >= 10 else f"C{label}" for i, label in enumerate(classes)}
     axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, codes) in zip(axes_row, panels.items(), strict=True):
         for label, color in colors.items():
