@@ -272,3 +272,25 @@ def test_what_stands_in_the_way_of_a_needed_run_is_found_before_anything_is_trai
     unfinished(needed, dataset())
     with pytest.raises(InputError, match="digit-classifier holds an unfinished run with seed 4, not 0"):
         check(Request("gan", "smoke", output_dir=tmp_path), dataset())
+
+
+def test_a_needed_run_that_does_not_take_the_images_is_told_with_the_remedy(tmp_path):
+    images = dataset(shape=(20, 20), name="mine/")
+    few = images.train.at(np.arange(100))
+    request = Request("gan", "smoke", settings=("batch_size=32",), output_dir=tmp_path)
+    with pytest.raises(InputError) as caught:
+        check(request, dataclasses.replace(images, train=few))
+    message = str(caught.value)
+    assert message.startswith("gan needs a run of digit-classifier, ") and "run digit-classifier by itself" in message
+    assert "batch_size must be at most 100, the number of training images of mine/; got 128" in message
+
+
+def test_a_gan_of_images_without_labels_needs_no_images_for_its_judge(tmp_path):
+    images = dataset(shape=(20, 20))
+    one = {name: Split(images.test.images[:1], None) for name in ("validation", "test")}
+    unlabelled = dataclasses.replace(images, train=Split(images.train.images, None), classes=None, **one)
+    request = Request("gan", "smoke", output_dir=tmp_path)
+    check(request, unlabelled)
+    labelled = dataclasses.replace(images, test=images.test.at(np.arange(3)))
+    with pytest.raises(InputError, match="3 test images; precision and recall of samples needs at least 4"):
+        check(request, labelled)

@@ -137,6 +137,13 @@ def check(request, data):
     except InputError as error:
         raise InputError(f"{request.recipe}: {error}") from error
     for name in missing_runs(request, data):
+        try:
+            RECIPES[name].presets[request.preset].check(data)
+        except InputError as error:
+            raise InputError(
+                f"{request.recipe} needs a run of {name}, which as it stands does not take these images: {error}; run "
+                f"{name} by itself first, into the same --output-dir and with --set"
+            ) from error
         check(request.for_needed(name), data)
     if request.resume and not (request.directory / "results.json").exists():
         difference = difference_of_unfinished(request, data)
