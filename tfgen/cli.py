@@ -384,8 +384,8 @@ def _data_status(args):
     from tfgen.data import tfds
 
     for name, directory, prepared in tfds.status(args.data_dir):
-        print(f"{name:14} {'prepared' if prepared else 'not prepared':13} {directory}")
-    print(f"{'digits':14} {'built in':13} scikit-learn's UCI digits, 1,797 images")
+        print(f"{name:15} {'prepared' if prepared else 'not prepared':13} {directory}")
+    print(f"{'digits':15} {'built in':13} scikit-learn's UCI digits, 1,797 images")
 
 
 def _data_import(args):

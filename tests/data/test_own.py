@@ -205,6 +205,18 @@ def test_a_name_of_a_folder_moves_no_cursor(tmp_path, capsys):
     assert r"(a\n\x1b[2J, \udcff)" in capsys.readouterr().out
 
 
+def test_classes_that_no_image_trains_are_told(tmp_path, capsys):
+    mine = {**arrays(), "y_test": np.array([0, 2, 3])}
+    data.load(saved(tmp_path, **mine))
+    assert "mine.npz: no image of class 2, 3 trains" in capsys.readouterr().out
+
+
+def test_the_ending_of_a_file_may_be_in_capitals(tmp_path):
+    path = saved(tmp_path, **arrays())
+    os.rename(path, tmp_path / "MINE.NPZ")
+    assert data.load(str(tmp_path / "MINE.NPZ")).name == "MINE.NPZ"
+
+
 def test_a_name_that_results_cannot_show_is_to_be_changed(tmp_path):
     refused(saved(tmp_path, **arrays()).replace("mine", "no"), "there is no file")
     (tmp_path / "mine.npz").rename(tmp_path / "me@home.npz")

@@ -143,7 +143,7 @@ class Dataset:
 
 def is_own(name: str) -> bool:
     """Returns whether a dataset's name is the path of images of one's own: an .npz file, or a folder of PNG files."""
-    return name not in NAMES and (name.endswith(".npz") or os.path.isdir(name))
+    return name not in NAMES and (name.lower().endswith(".npz") or os.path.isdir(name))
 
 
 def check(name: str, data_dir: str | os.PathLike[str] | None) -> None:

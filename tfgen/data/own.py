@@ -67,6 +67,9 @@ def load(path):
         f"{name}: {len(train):,} images train, {len(validation):,} validate and {len(test):,} test; "
         f"{_size(image_shape)} pixels, {of_classes}"
     )
+    unseen = set() if classes is None else set(range(classes)).difference(train.labels.tolist())
+    if unseen:
+        _say(f"{name}: no image of class {_few(sorted(unseen))} trains; add images, or put some into train")
     known = {image.tobytes() for split in (train, validation) for image in split.images}
     again = sum(image.tobytes() in known for image in test.images)
     if again:
