@@ -9,11 +9,14 @@ import sys
 import threading
 import time
 
+import keras
+import numpy as np
 import pytest
 from helpers import StubModule
 
 from tfgen import console
 from tfgen.cli import main
+from tfgen.training.run import StopWhereItIsAsked
 
 
 @pytest.fixture
@@ -98,6 +101,7 @@ def test_a_signal_ends_a_run_with_the_line_to_resume(line, stub, tmp_path, monke
         time.sleep(10)
 
     before = signal.signal(getattr(signal, name), signal.SIG_DFL)
+    monkeypatch.setattr(console, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(StubModule, "experiment", staticmethod(stopped))
     try:
         assert main(line) == code
@@ -110,6 +114,87 @@ def test_a_signal_ends_a_run_with_the_line_to_resume(line, stub, tmp_path, monke
     assert not (tmp_path / stub / "results.json").exists()
     monkeypatch.setattr(StubModule, "experiment", staticmethod(experiment))
     assert main([*line, "--resume"]) == 0
+
+
+class Waits:
+    """Sends the process signals, goes on where the work cannot be stopped, and comes to a place where it can.
+
+    Args:
+        *numbers: of the signals.
+    """
+
+    def __init__(self, *numbers):
+        self.numbers, self.seen = numbers, []
+
+    def __call__(self):
+        for number in self.numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            self.seen.append("went on")
+        console.stop_if_asked()
+        self.seen.append("was not stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_waits_for_a_place_where_the_work_can_be_stopped(number):
+    """Raised wherever the process is, its exception can crash TensorFlow, which leaves temporary files."""
+    before, waits = signal.getsignal(number), Waits(number)
+    with pytest.raises(KeyboardInterrupt) as stopped, console.interruptible(), console.deferred():
+        waits()
+    assert waits.seen == ["went on"]
+    assert getattr(stopped.value, "number", signal.SIGINT) == number
+    assert signal.getsignal(number) == before and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    # Nothing of it is left for the next work.
+    with console.interruptible(), console.deferred():
+        console.stop_if_asked()
+
+
+def test_a_second_signal_does_not_wait():
+    waits = Waits(signal.SIGTERM, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt) as stopped, console.interruptible(), console.deferred():
+        waits()
+    assert waits.seen == ["went on"] and not isinstance(stopped.value, console.Terminated)
+
+
+def test_a_signal_waits_no_longer_than_its_time(monkeypatch):
+    monkeypatch.setattr(console, "GRACE_SECONDS", 0.1)
+    started = time.monotonic()
+    with pytest.raises(console.Terminated), console.interruptible(), console.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert 0.1 <= time.monotonic() - started < 5
+
+
+def test_a_signal_that_finds_no_place_stops_at_the_end_of_the_work():
+    with pytest.raises(console.Terminated), console.interruptible(), console.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_elsewhere_a_signal_does_not_wait():
+    waits = Waits(signal.SIGTERM)
+    with pytest.raises(console.Terminated), console.interruptible():
+        waits()
+    assert waits.seen == []
+
+
+def test_a_training_is_stopped_between_two_calls_of_tensorflow():
+    """Not while the graph is built, however long that takes, and before the epoch has ended."""
+    seen = []
+
+    class Ask(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append("begin")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append("end")
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.zeros((40, 2))
+    with pytest.raises(console.Terminated), console.interruptible(), console.deferred():
+        model.fit(x, x[:, :1], batch_size=10, verbose=0, callbacks=[Ask(), StopWhereItIsAsked()])
+    assert seen == ["begin", "end"]
 
 
 def test_a_signal_that_the_process_ignores_stays_ignored():

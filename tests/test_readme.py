@@ -98,7 +98,20 @@ def test_other_commands_are_targets_of_the_makefile_or_held_elsewhere():
     assert made <= set(targets) and {"install", "replicate", "test"} <= made
     (elsewhere,) = [{command.split()[0] for command in COMMANDS} - {"tfgen", "make"}]
     # Of docs/serving.md, which tests/serving/test_deployment.py holds, of CONTRIBUTING.md, and the activation of .venv.
-    assert elsewhere <= {".", "cd", "printf", "curl", "docker", "kubectl", "python", "nginx", "htpasswd", "openssl", "sudo", "git"}
+    assert elsewhere <= {
+        ".",
+        "cd",
+        "printf",
+        "curl",
+        "docker",
+        "kubectl",
+        "python",
+        "nginx",
+        "htpasswd",
+        "openssl",
+        "sudo",
+        "git",
+    }
 
 
 def test_the_first_ten_minutes_of_the_readme_run(tmp_path, monkeypatch):

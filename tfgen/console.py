@@ -1,6 +1,7 @@
 """What a command prints and how it is stopped: neither a reader that goes away nor a signal costs a run its files."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -22,6 +23,68 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, number):
         super().__init__(signal.Signals(number).name)
         self.number = number
+
+
+# How long a signal waits for a place where the work can be stopped.
+GRACE_SECONDS = 5
+
+
+@dataclasses.dataclass
+class _Deferral:
+    """Whether signals wait, and the number of the one that does."""
+
+    active: bool = False
+    asked: int | None = None
+
+
+_deferral = _Deferral()
+
+
+def _stop(number, frame):
+    """Handles a signal: raises its exception, or lets it wait within `deferred`. A second one does not wait."""
+    if _deferral.active and _deferral.asked is None:
+        _deferral.asked = number
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+    else:
+        _raise(number)
+
+
+def _raise(number):
+    _deferral.asked = None
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
+def stop_if_asked():
+    """Raises the exception of the signal that waits, if one does: a place where the work can be stopped."""
+    if _deferral.asked is not None:
+        _raise(_deferral.asked)
+
+
+@contextlib.contextmanager
+def deferred():
+    """Lets the signals of `interruptible` wait for the next `stop_if_asked`, at most `GRACE_SECONDS`.
+
+    An exception that a signal raises while TensorFlow calls Python, as it does when it builds a graph, can crash it.
+    Where the system has no timers, signals do not wait.
+    """
+
+    def out_of_patience(number, frame):
+        if _deferral.asked is not None:
+            _raise(_deferral.asked)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGALRM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGALRM, out_of_patience)
+    _deferral.active = True
+    try:
+        yield
+        stop_if_asked()
+    finally:
+        _deferral.active, _deferral.asked = False, None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 class Stream:
@@ -91,21 +154,19 @@ def unbroken():
 
 @contextlib.contextmanager
 def interruptible(last=False):
-    """Lets SIGTERM and, where there is one, SIGHUP raise `Terminated`, unless the process ignores or handles them.
+    """Lets Ctrl-C, SIGTERM and, where there is one, SIGHUP raise their exception, `Terminated` but for Ctrl-C.
+
+    Signals that the process ignores or handles already are left alone.
 
     Args:
         last: whether the process ends after this. It then ignores them, so that what is done is not called stopped.
     """
-
-    def terminate(number, frame):
-        raise Terminated(number)
-
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-                before[number] = signal.signal(number, terminate)
+            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, _stop)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgen import schema
+from tfgen.console import deferred
 from tfgen.data import Dataset
 from tfgen.errors import InputError
 from tfgen.files import named_difference, read_json, write_atomically
@@ -102,6 +103,6 @@ def _experiment(request, data, tensorboard, seen):
         tensorboard,
         request.identity(data),
     )
-    with own_temporary_files():
+    with own_temporary_files(), deferred():
         module.experiment(run)
     return write_results(run, request.recipe, run.seconds_before + time.monotonic() - started, seen)

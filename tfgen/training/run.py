@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfgen import figures
+from tfgen.console import stop_if_asked
 from tfgen.data.batches import without_tuning
 from tfgen.export import export
 from tfgen.files import write_atomically
@@ -26,7 +27,18 @@ EVALUATION_BATCH = 1000
 
 def predict(model, x):
     """Returns a model's outputs for the rows of an array, as an array."""
+    stop_if_asked()
     return model.predict(x, batch_size=EVALUATION_BATCH, verbose=0)
+
+
+class StopWhereItIsAsked(keras.callbacks.Callback):
+    """Ends the training between two calls of TensorFlow if a signal asks for it; see `console.deferred`."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        stop_if_asked()
+
+    def on_test_batch_end(self, batch, logs=None):
+        stop_if_asked()
 
 
 class Run:
@@ -109,6 +121,7 @@ class Run:
             print(done if name == "model" else f"{name}: {done}", flush=True)
         if first_epoch < epochs:
             callbacks = [
+                StopWhereItIsAsked(),
                 EpochSeconds(),
                 keras.callbacks.CSVLogger(log, append=first_epoch > 0),
                 StopWhereItDiverges(),
@@ -167,6 +180,7 @@ class Run:
             std: of a mean over seeds, which the unit tells: the standard deviation over them.
             **details: facts that differ from run to run, such as the `standard_error` of a mean over the n images.
         """
+        stop_if_asked()
         value = float(value)
         self.metrics[name] = {"value": value if math.isfinite(value) else None, "unit": unit, "split": split, "n": n}
         if std is not None:
@@ -182,11 +196,13 @@ class Run:
 
     def figure_file(self, name, content):
         """Writes the bytes of a picture to `figures/<name>`."""
+        stop_if_asked()
         write_atomically(self.directory / "figures" / name, content)
         self.figures.append(f"figures/{name}")
 
     def export(self, endpoints):
         """Writes the run's SavedModel."""
+        stop_if_asked()
         export(endpoints, self.directory / "saved_model", self.data.image_shape)
 
     # Runs beside this one.
