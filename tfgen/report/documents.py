@@ -36,9 +36,9 @@ HIGHLIGHTS = (
     ),
     ("digit-classifier", "paper", "test_error", "classifier that judges samples", "share misclassified"),
     ("vae", "quick", "test_negative_elbo", "the lecture's VAE", "-ELBO, nats"),
-    ("vae-burda", "paper", "test_nll", "VAE, Burda et al. 2016", "-log p(x), nats"),
-    ("iwae-burda", "paper", "test_nll", "IWAE, Burda et al. 2016", "-log p(x), nats"),
-    ("gan", "paper", "frechet_distance__averaged_weights", "the lecture's GAN", "Frechet distance"),
+    ("vae-burda", "paper", "test_nll", "VAE, Burda et al. 2015", "-log p(x), nats"),
+    ("iwae-burda", "paper", "test_nll", "IWAE, Burda et al. 2015", "-log p(x), nats"),
+    ("gan", "paper", "frechet_distance__averaged_weights", "the lecture's GAN, averaged weights", "Frechet distance"),
     ("gan-goodfellow", "paper", "parzen_log_likelihood", "GAN of 2014, last weights", "Parzen log-likelihood, nats"),
     (
         "gan-goodfellow",
