@@ -47,7 +47,9 @@ def _parser():
     command = commands.add_parser("run", parents=[debug, data_dir], help="train, evaluate, draw and export recipes")
     command.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"one or more of {', '.join(RECIPES)}")
     command.add_argument("--all", action="store_true", help="run every recipe that has the preset")
-    command.add_argument("--preset", default="quick", help="smoke (seconds), quick (minutes; default) or paper (hours)")
+    command.add_argument(
+        "--preset", default="quick", help="smoke (a minute), quick (minutes; default) or paper (up to hours)"
+    )
     command.add_argument(
         "--dataset",
         default="auto",
@@ -276,14 +278,16 @@ def _run(args):
     data.check(args.dataset, args.data_dir)
     # The report at the end shows these too: what is damaged is told now, not after the training.
     load_results(args.output_dir, but=() if args.resume else names)
+    # Of images of one's own, mistakes are likely, and found without TensorFlow.
+    dataset = data.load(args.dataset) if data.is_own(args.dataset) else None
     _load_tensorflow(args)
     from tfgen.report import summary, tables
     from tfgen.runner.request import check
     from tfgen.runner.run import carry_out
 
-    dataset = data.load(args.dataset, args.data_dir)
-    for request in requests:  # Check all of them before training the first.
-        check(request, dataset)
+    dataset = dataset or data.load(args.dataset, args.data_dir)
+    for i, request in enumerate(requests):  # Check all of them before training the first.
+        check(request, dataset, run_before=names[:i])
     results = []
     for request in requests:
         print(f"\n== {request.recipe}: {RECIPES[request.recipe].title}", flush=True)

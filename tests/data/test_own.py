@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import zipfile
 import zlib
 
@@ -301,6 +303,29 @@ def test_an_empty_chunk_that_pillow_stumbles_over_is_told(tmp_path):
     chunk = bytes(4) + b"iCCP" + zlib.crc32(b"iCCP").to_bytes(4, "big")
     path.write_bytes(content[:-12] + chunk + content[-12:])  # Before the last chunk, IEND.
     refused(tmp_path, path, "no PNG file that can be read")
+
+
+def test_files_that_are_no_png_files_are_named_with_the_remedy(tmp_path):
+    for place in (tmp_path, tmp_path / "a"):
+        place.mkdir(exist_ok=True)
+        (place / "photo.jpg").write_bytes(b"")
+        refused(place, "no .png file but photo.jpg", "Image.open(old).save(new)")
+    refused(tmp_path, tmp_path / "a", "no .png file but photo.jpg")
+    refused(tmp_path / "photo.jpg", "neither an .npz file nor a folder")
+
+
+def test_what_is_wrong_with_pictures_is_found_without_tensorflow(tmp_path):
+    drawn(tmp_path / "pictures" / "1.png", np.zeros((65, 5), np.uint8))
+    program = (
+        "import sys\n"
+        "from tfgen.cli import main\n"
+        "code = main(['run', 'vae', '--dataset', 'pictures'])\n"
+        "sys.exit(100 if 'tensorflow' in sys.modules else code)"
+    )
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 2
+    assert "64x64 pixels, got 65x5" in process.stderr and process.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
 
 
 def test_folders_that_hold_something_else_are_refused(tmp_path):

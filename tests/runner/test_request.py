@@ -281,8 +281,10 @@ def test_a_needed_run_that_does_not_take_the_images_is_told_with_the_remedy(tmp_
     with pytest.raises(InputError) as caught:
         check(request, dataclasses.replace(images, train=few))
     message = str(caught.value)
-    assert message.startswith("gan needs a run of digit-classifier, ") and "run digit-classifier by itself" in message
+    assert message.startswith("gan needs a run of digit-classifier, ") and "name digit-classifier before gan" in message
     assert "batch_size must be at most 100, the number of training images of mine/; got 128" in message
+    # As the message says.
+    check(request, dataclasses.replace(images, train=few), run_before=["digit-classifier"])
 
 
 def test_a_gan_of_images_without_labels_needs_no_images_for_its_judge(tmp_path):

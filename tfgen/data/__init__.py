@@ -149,8 +149,11 @@ def is_own(name: str) -> bool:
 def check(name: str, data_dir: str | os.PathLike[str] | None) -> None:
     """Raises `InputError` if the dataset is unknown or `data_dir` is neither a directory nor None, the default."""
     if name not in NAMES and not is_own(name):
+        if os.path.exists(name):
+            raise InputError(f"{name!r} is neither an .npz file nor a folder of PNG files; name one of them")
         raise InputError(
-            f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}, or name an .npz file or a folder of PNG files"
+            f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}, or name an .npz file or a folder of PNG "
+            "files that is there"
         )
     if is_own(name) and not os.path.exists(name):
         raise InputError(f"there is no file {name!r}; name an .npz file of images that is there")

@@ -195,17 +195,26 @@ def _class_files(folder):
         files[name] = [entry for entry in entries if entry.suffix.lower() == ".png" and entry.is_file()]
         others += len(entries) - len(files[name])
         if name is not None and not files[name]:
-            raise InputError(f"{within} holds no .png file; fill it or take it away")
+            raise InputError(f"{within} holds no .png file{_but(entries)}; fill it or take it away")
     if folders and files[None]:
         raise InputError(
             f"{folder} holds PNG files beside folders ({_few([entry.name for entry in folders])}); put each into the "
             "folder of its class, or take the folders away"
         )
     if not folders and not files[None]:
-        raise InputError(f"{folder} holds no .png file, nor a folder of some for each class")
+        others = [entry for entry in _entries(folder) if not entry.is_dir()]
+        raise InputError(
+            f"{folder} holds no .png file{_but(others)}, nor a folder of some for each class; convert other pictures, "
+            "with Pillow for example: Image.open(old).save(new)"
+        )
     if others:
         _say(f"{folder}: {others:,} that {'are' if others > 1 else 'is'} no PNG file left out")
     return {name: paths for name, paths in files.items() if paths}
+
+
+def _but(entries):
+    """Returns the words for the files that are there instead."""
+    return f" but {_few([entry.name for entry in entries])}" if entries else ""
 
 
 def _read(folder, files):

@@ -124,8 +124,13 @@ def check_images(name, data):
         )
 
 
-def check(request, data):
+def check(request, data, run_before=()):
     """Checks a request against the data and what lies in its directory, and those of the runs that it needs.
+
+    Args:
+        request: the `Request`.
+        data: the `Dataset`.
+        run_before: names of recipes that run before it: it need not run them as they stand.
 
     Raises:
         InputError: if the recipe does not take the images, or a value does not suit them, or the request is to resume
@@ -137,12 +142,14 @@ def check(request, data):
     except InputError as error:
         raise InputError(f"{request.recipe}: {error}") from error
     for name in missing_runs(request, data):
+        if name in run_before:
+            continue
         try:
             RECIPES[name].presets[request.preset].check(data)
         except InputError as error:
             raise InputError(
-                f"{request.recipe} needs a run of {name}, which as it stands does not take these images: {error}; run "
-                f"{name} by itself first, into the same --output-dir and with --set"
+                f"{request.recipe} needs a run of {name}, which as it stands does not take these images: {error}; name "
+                f"{name} before {request.recipe}, so that --set holds for both"
             ) from error
         check(request.for_needed(name), data)
     if request.resume and not (request.directory / "results.json").exists():
