@@ -79,3 +79,7 @@ def test_kmeans_finds_clusters_far_apart_and_depends_on_its_seed_alone():
     assert np.array_equal(first, kmeans(without_structure, 10, seed=0))
     assert not np.array_equal(first, kmeans(without_structure, 10, seed=1))
     assert clustering_accuracy(labels, first) < 0.25
+
+
+def test_a_single_class_in_a_single_cluster_is_found_without_a_warning():
+    assert clustering_accuracy(np.zeros(5, int), np.zeros(5, int)) == 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.metrics import confusion_matrix, normalized_mutual_info_score
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 
 
 def kmeans(codes: np.ndarray, clusters: int, seed: int) -> np.ndarray:
@@ -34,7 +35,7 @@ def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
 
     Source: the measure that DEC-keras (XifengGuo) reports as `acc`, in its metrics.py.
     """
-    counts = confusion_matrix(labels, clusters)
+    counts = contingency_matrix(labels, clusters)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / np.size(labels))
 
 
