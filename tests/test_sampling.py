@@ -300,8 +300,9 @@ def test_a_directory_with_a_model_wins_over_the_name_and_one_of_versions_means_t
     assert published.find("gan") == checkout / "gan" / "2"
     with_models(here, "gan/1")
     assert str(published.find("gan")) == "gan/1" == str(published.find("gan/1"))
-    with_models(here, "vae")
+    with_models(here, "vae", "runs/vae-2d/saved_model")
     assert str(published.find("vae")) == "vae"
+    assert str(published.find("runs/vae-2d")) == "runs/vae-2d/saved_model"
     for path in (checkout / "gan", checkout / "gan" / "2"):
         assert published.find(str(path)) == checkout / "gan" / "2"
 

@@ -75,7 +75,7 @@ def _parser():
     command.add_argument(
         "model",
         metavar="MODEL",
-        help="a SavedModel such as runs/vae/saved_model, or the name of a published model, whose newest version it is",
+        help="a run such as runs/vae, a SavedModel, or the name of a published model, whose newest version it is",
     )
     command.add_argument("--num", type=int, default=64, help="number of images; default 64")
     command.add_argument("--seed", type=int, default=0, help="default: 0")

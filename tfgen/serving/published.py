@@ -1,4 +1,4 @@
-"""Finds the SavedModel of a published model by its name."""
+"""Finds the SavedModel of a run or of a published model."""
 
 import pathlib
 
@@ -11,11 +11,11 @@ PLACES = (pathlib.Path("saved_models"), pathlib.Path(__file__).parents[2] / "sav
 
 
 def find(model):
-    """Returns the SavedModel directory that is meant: the one of that path, or the newest version of a model.
+    """Returns the SavedModel directory that is meant: of that path, of a run, or a model's newest version.
 
     Args:
-        model: a SavedModel directory, a directory of versions, or the name of a model in one of `PLACES`. A path that
-            has a SavedModel wins over a name, and an earlier place over a later one.
+        model: a SavedModel directory, a run's directory, a directory of versions, or the name of a model in one of
+            `PLACES`. A path that has a SavedModel wins over a name, and an earlier place over a later one.
 
     Raises:
         InputError: if there is none.
@@ -35,9 +35,9 @@ def find(model):
 
 
 def _newest(directory):
-    """Returns the directory itself if it is a SavedModel, its highest version that is one, or None."""
+    """Returns the first that is a SavedModel: the directory, that of a run, the highest version; or None."""
     versions = reversed(config.versions(directory)) if config.is_directory(directory) else ()
-    for candidate in (directory, *(directory / str(version) for version in versions)):
+    for candidate in (directory, directory / "saved_model", *(directory / str(version) for version in versions)):
         if (candidate / "saved_model.pb").is_file():
             return candidate
     return None
