@@ -138,21 +138,30 @@ class Waits:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_waits_for_a_place_where_the_work_can_be_stopped(number):
     """Raised wherever the process is, its exception can crash TensorFlow, which leaves temporary files."""
-    before, waits = signal.getsignal(number), Waits(number)
-    with pytest.raises(KeyboardInterrupt) as stopped, console.interruptible(), console.deferred():
-        waits()
-    assert waits.seen == ["went on"]
-    assert getattr(stopped.value, "number", signal.SIGINT) == number
-    assert signal.getsignal(number) == before and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
-    # Nothing of it is left for the next work.
-    with console.interruptible(), console.deferred():
-        console.stop_if_asked()
+    waits = Waits(number)
+    # The tests may be run by a process that ignores them.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped, console.interruptible(), console.deferred():
+            waits()
+        assert waits.seen == ["went on"]
+        assert getattr(stopped.value, "number", signal.SIGINT) == number
+        assert signal.getsignal(number) == signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+        # Nothing of it is left for the next work.
+        with console.interruptible(), console.deferred():
+            console.stop_if_asked()
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_second_signal_does_not_wait():
     waits = Waits(signal.SIGTERM, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt) as stopped, console.interruptible(), console.deferred():
-        waits()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped, console.interruptible(), console.deferred():
+            waits()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert waits.seen == ["went on"] and not isinstance(stopped.value, console.Terminated)
 
 

@@ -595,5 +595,5 @@ def test_what_the_data_just_allow_is_not_refused(name, settings, changes, tmp_pa
 
 
 def test_a_needed_recipe_is_checked_against_the_data_too(tmp_path):
-    with pytest.raises(InputError, match=r"^digit-classifier: batch_size must be at most 100, "):
+    with pytest.raises(InputError, match=r"^gan needs a run of digit-classifier.* batch_size must be at most 100, "):
         check(Request("gan", "smoke", settings=("batch_size=50",), output_dir=tmp_path), made_up(train=100))

@@ -533,9 +533,9 @@ def test_a_query_that_cannot_be_answered_gets_one_line(rest, tmp_path, monkeypat
     assert printed.out == ""
 
 
-def test_the_readme_s_example_prints_what_it_shows(stand_in, capsys):
-    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
-    ((code, output),) = re.findall(r"```python\n([^`]*tfgen.serving[^`]*)```\n\n```text\n(.*?)```", readme, re.DOTALL)
+def test_the_example_of_the_document_prints_what_it_shows(stand_in, capsys):
+    document = (pathlib.Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    ((code, output),) = re.findall(r"```python\n([^`]*tfgen.serving[^`]*)```\n\n```text\n(.*?)```", document, re.DOTALL)
     assert "http://127.0.0.1:8501" in code
     exec(code.replace("http://127.0.0.1:8501", stand_in[0]), {})
     assert capsys.readouterr().out == output
