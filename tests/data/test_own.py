@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import subprocess
 import sys
 import zipfile
@@ -326,6 +327,22 @@ def test_what_is_wrong_with_pictures_is_found_without_tensorflow(tmp_path):
     assert process.returncode == 2
     assert "64x64 pixels, got 65x5" in process.stderr and process.stderr.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_pictures_of_16_bits_of_every_kind_are_refused(tmp_path, colour_type, channels):
+    """Written by hand, since Pillow writes grey ones only. Source: PNG specification, sections 11.2.2 and 10."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + kind + content + checksum
+
+    header = struct.pack(">IIBBBBB", 5, 6, 16, colour_type, 0, 0, 0)
+    rows = zlib.compress((b"\0" + b"\xff" * 2 * channels * 5) * 6)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    folder(tmp_path, {"a": 7})
+    (tmp_path / "a" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    refused(tmp_path, tmp_path / "a" / "1.png", "16 bits")
 
 
 def test_folders_that_hold_something_else_are_refused(tmp_path):

@@ -241,7 +241,9 @@ def _read_png(path):
             warnings.simplefilter("error")  # Pillow warns of pictures that take much memory.
             with Image.open(path, formats=("PNG",)) as picture:
                 _check_size(path, picture.size[::-1])
-                mode, colours = picture.mode, picture.convert("RGBA")
+                # Pillow cuts 16 bits to 8, each kind of picture in its own way.
+                wide = any("16" in str(tile[3]) for tile in picture.tile)
+                colours = picture.convert("RGBA")
     except InputError:
         raise
     # What Pillow raises for damaged files.
@@ -257,7 +259,7 @@ def _read_png(path):
         Warning,
     ) as error:
         raise InputError(f"{path} is no PNG file that can be read ({error}); take it away or save it anew") from error
-    if mode.startswith("I"):
+    if wide:
         raise InputError(f"{path} has 16 bits a pixel; save it with 8")
     if colours.getchannel("A").getextrema()[0] < 255:
         raise InputError(f"{path} has transparent pixels; put it on a background, black for example, and save it anew")

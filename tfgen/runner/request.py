@@ -124,13 +124,14 @@ def check_images(name, data):
         )
 
 
-def check(request, data, run_before=()):
+def check(request, data, run_before=(), needed_by=None):
     """Checks a request against the data and what lies in its directory, and those of the runs that it needs.
 
     Args:
         request: the `Request`.
         data: the `Dataset`.
         run_before: names of recipes that run before it: it need not run them as they stand.
+        needed_by: the recipe that needs this run, or None.
 
     Raises:
         InputError: if the recipe does not take the images, or a value does not suit them, or the request is to resume
@@ -140,18 +141,15 @@ def check(request, data, run_before=()):
     try:
         request.config().check(data)
     except InputError as error:
-        raise InputError(f"{request.recipe}: {error}") from error
+        if needed_by is None:
+            raise InputError(f"{request.recipe}: {error}") from error
+        raise InputError(
+            f"{needed_by} needs a run of {request.recipe}, which as it stands does not take these images: {error}; "
+            f"name {request.recipe} before {needed_by}, so that --set holds for both"
+        ) from error
     for name in missing_runs(request, data):
-        if name in run_before:
-            continue
-        try:
-            RECIPES[name].presets[request.preset].check(data)
-        except InputError as error:
-            raise InputError(
-                f"{request.recipe} needs a run of {name}, which as it stands does not take these images: {error}; name "
-                f"{name} before {request.recipe}, so that --set holds for both"
-            ) from error
-        check(request.for_needed(name), data)
+        if name not in run_before:
+            check(request.for_needed(name), data, needed_by=request.recipe)
     if request.resume and not (request.directory / "results.json").exists():
         difference = difference_of_unfinished(request, data)
         if difference:
