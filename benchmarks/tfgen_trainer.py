@@ -10,10 +10,11 @@ import tensorflow as tf
 from benchmarks.models import network
 from benchmarks.workloads import load_images, sized
 from tfgen.data import Dataset, Split
-from tfgen.data.batches import Batches, pairs
+from tfgen.data.batches import Batches, blocks, pairs
 from tfgen.losses import squared_error
 from tfgen.models.gan import GAN
 from tfgen.recipes import RECIPES
+from tfgen.training.blocks import use_blocks
 from tfgen.training.gan import adam_optimizers
 from tfgen.training.run import Run
 
@@ -69,6 +70,8 @@ class Trainer:
         if precision != "float32":
             self.workload = dataclasses.replace(self.workload, config=self.workload.config.replace(precision=precision))
         self.model, batches, self.steps_per_epoch = recipe(self.workload, load_images(images, self.workload))
+        use_blocks(self.model, batches)
+        self.blocks = blocks(batches, 0, self.model.steps_per_execution)
         self.batches = batches.stream()
         self.description = {
             "unit": self.steps_per_epoch,
@@ -78,7 +81,7 @@ class Trainer:
     def train(self, steps):
         """Takes `steps` training steps, in whole epochs; returns the number of images."""
         epochs = steps // self.steps_per_epoch
-        self.model.fit(self.batches, epochs=epochs, steps_per_epoch=self.steps_per_epoch, shuffle=False, verbose=0)
+        self.model.fit(self.blocks, epochs=epochs, steps_per_epoch=self.steps_per_epoch, shuffle=False, verbose=0)
         return epochs * self.steps_per_epoch * self.workload.config.batch_size
 
     def breakdown(self):

@@ -85,11 +85,11 @@ def smoke(digits, tmp_path_factory, pytestconfig):
         for needed in RECIPES[name].needs:
             smoke_run(needed)
         batches, validations, first_batches, killed, drawn = [], [], [], {}, {}
-        stream, fit, log_epoch = Batches.stream, keras.Model.fit, keras.callbacks.CSVLogger.on_epoch_end
+        rows, fit, log_epoch = Batches.rows, keras.Model.fit, keras.callbacks.CSVLogger.on_epoch_end
 
-        def seen_stream(self, first_step=0):
+        def seen_rows(self, first_step, block=None):
             batches.append(self)
-            return stream(self, first_step)
+            return rows(self, first_step, block)
 
         def seen_fit(self, *args, **kwargs):
             # The classifiers of feature-classifier are fitted to labels and validate on nothing.
@@ -98,7 +98,8 @@ def smoke(digits, tmp_path_factory, pytestconfig):
                 validations.append(np.concatenate(held_out))
                 assert not kwargs["validation_data"].options().autotune.enabled
                 assert not args[0].options().autotune.enabled
-                first_batches.append(next(iter(args[0])))
+                first_step, first_rows = next(iter(args[0]))
+                first_batches.append(self.train_function.prepare(first_step, *(row[0] for row in first_rows)))
             return fit(self, *args, **kwargs)
 
         def seen_epoch(self, epoch, logs=None):
@@ -115,7 +116,7 @@ def smoke(digits, tmp_path_factory, pytestconfig):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Run, "compile_options", options_of_a_test)
-            patch.setattr(Batches, "stream", seen_stream)
+            patch.setattr(Batches, "rows", seen_rows)
             patch.setattr(keras.Model, "fit", seen_fit)
             patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", seen_epoch)
             for figure, function in inspect.getmembers(figures, inspect.isfunction):

@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy import integrate, special, stats
 
+from tfgen import distributions
 from tfgen.distributions import (
     Draw,
     bernoulli_log_prob,
@@ -15,10 +17,13 @@ from tfgen.distributions import (
     stateless_normal,
     stateless_seed,
     stateless_uniform,
+    threefry,
+    threefry_normal,
+    threefry_uniform,
 )
 
 SEED = stateless_seed(7, Draw.EVALUATION)
-# XLA draws numbers of its own from the same seed.
+# XLA draws numbers of its own from the same seed, but those of Threefry.
 compiled_or_not = pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
 MEAN, LOG_VAR = [0.7, -1.2, 0.1], [0.5, -1.5, 0.0]
 
@@ -155,7 +160,7 @@ def test_gradients_of_sample_normal_are_those_of_the_reparameterisation():
     to_mean, to_log_var = tape.gradient(z, [mean, log_var])
     np.testing.assert_array_equal(to_mean, [[1, 1]])
     # dz / d log sigma^2 = sigma epsilon / 2.
-    epsilon = stateless_normal((1, 2), SEED).numpy()
+    epsilon = threefry_normal((1, 2), SEED).numpy()
     np.testing.assert_allclose(to_log_var, np.exp([[0.5, -0.5]]) * epsilon / 2, rtol=1e-5)
 
 
@@ -173,7 +178,7 @@ def test_gradients_of_sample_normal_are_unbiased():
 
 def test_sample_normal_is_finite_at_extreme_variances():
     z = sample_normal(tf.ones((2, 1000)), tf.constant([[-20.0], [20.0]]), SEED).numpy()
-    epsilon = stateless_normal((2, 1000), SEED).numpy()
+    epsilon = threefry_normal((2, 1000), SEED).numpy()
     np.testing.assert_allclose(z[0] - 1, np.exp(-10) * epsilon[0], atol=1e-7)
     np.testing.assert_allclose(z[1] - 1, np.exp(10) * epsilon[1], rtol=1e-5, atol=1e-2)
 
@@ -187,7 +192,7 @@ def test_seeds_differ_for_every_run_purpose_and_counter():
 
 
 @compiled_or_not
-@pytest.mark.parametrize("draw", [stateless_uniform, stateless_normal])
+@pytest.mark.parametrize("draw", [stateless_uniform, stateless_normal, threefry_uniform, threefry_normal])
 def test_draws_are_a_function_of_run_purpose_and_counter(draw, jit_compile):
     draw = tf.function(lambda seed, draw=draw: draw((1000,), seed), jit_compile=jit_compile)
     keys = [(0, Draw.LATENT, 0), (1, Draw.LATENT, 0), (16, Draw.LATENT, 0), (0, Draw.NOISE, 0), (0, Draw.LATENT, 1)]
@@ -204,18 +209,76 @@ def test_a_tensor_serves_as_counter():
 
 
 @compiled_or_not
-def test_stateless_uniform_is_uniform_on_the_interval(jit_compile):
-    u = tf.function(lambda seed: stateless_uniform((100_000,), seed, -1.0, 3.0), jit_compile=jit_compile)(SEED).numpy()
+@pytest.mark.parametrize("draw", [stateless_uniform, threefry_uniform])
+def test_uniform_draws_are_uniform_on_the_interval(draw, jit_compile):
+    u = tf.function(lambda seed: draw((100_000,), seed, -1.0, 3.0), jit_compile=jit_compile)(SEED).numpy()
     assert u.min() >= -1 and u.max() < 3
     assert stats.kstest(u, stats.uniform(-1, 4).cdf).pvalue > 1e-4
     assert stats.kstest(u, stats.uniform(-1, 4.05).cdf).pvalue < 1e-4
 
 
 @compiled_or_not
-def test_stateless_normal_is_standard_normal(jit_compile):
-    epsilon = tf.function(lambda seed: stateless_normal((100_000,), seed), jit_compile=jit_compile)(SEED).numpy()
+@pytest.mark.parametrize("draw", [stateless_normal, threefry_normal])
+def test_normal_draws_are_standard_normal(draw, jit_compile):
+    epsilon = tf.function(lambda seed: draw((100_000,), seed), jit_compile=jit_compile)(SEED).numpy()
     assert stats.kstest(epsilon, stats.norm.cdf).pvalue > 1e-4
     assert stats.kstest(epsilon, stats.norm(0, 1.05).cdf).pvalue < 1e-4
+
+
+@compiled_or_not
+def test_threefry_gives_the_words_that_its_authors_publish(jit_compile):
+    # The authors' known answers for 20 rounds (Random123, kat_vectors): counter, key -> first word.
+    known = [
+        ((0, 0), (0, 0), 0x6B200159),
+        ((0xFFFFFFFF,) * 2, (0xFFFFFFFF,) * 2, 0x1CB996FC),
+        ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), 0xC4923A9C),
+    ]
+    words = tf.function(threefry, jit_compile=jit_compile)
+    assert words((1,), tf.zeros(2, tf.int64)).numpy() == [known[0][2]]
+    for counter, key, word in known:
+        assert reference_threefry(counter, key) == word
+    # The counter's second word holds the seed's upper halves.
+    seed = tf.constant([5 << 32 | 0x13198A2E, 7 << 32 | 0x03707344], tf.int64)
+    expected = [reference_threefry((i, 7 << 8 | 5), (0x13198A2E, 0x03707344)) for i in range(6)]
+    np.testing.assert_array_equal(words((3, 2), seed).numpy().ravel(), expected)
+
+
+def reference_threefry(counter, key, rounds=20):
+    """Returns the first word of a block, in Python's integers, as the paper writes it."""
+    keys = [*key, key[0] ^ key[1] ^ 0x1BD11BDA]
+    x, y = ((word + k) % 2**32 for word, k in zip(counter, key, strict=True))
+    for i in range(rounds):
+        x = (x + y) % 2**32
+        bits = (13, 15, 26, 6, 17, 29, 16, 24)[i % 8]
+        y = (y << bits | y >> 32 - bits) % 2**32 ^ x
+        if i % 4 == 3:
+            x = (x + keys[(i // 4 + 1) % 3]) % 2**32
+            y = (y + keys[(i // 4 + 2) % 3] + i // 4 + 1) % 2**32
+    return x
+
+
+def test_threefry_draws_the_same_numbers_with_xla_and_without():
+    seed = stateless_seed(2**31 - 1, Draw.NOISE, 2**40)
+    for draw, equal in (
+        (threefry, np.testing.assert_array_equal),
+        (threefry_uniform, np.testing.assert_array_equal),
+        (threefry_normal, functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)),
+    ):
+        compiled = tf.function(lambda seed, draw=draw: draw((50, 7), seed), jit_compile=True)
+        equal(compiled(seed), draw((50, 7), seed))
+    with pytest.raises(AssertionError):  # TensorFlow's kernel does not.
+        compiled = tf.function(lambda seed: stateless_uniform((50, 7), seed), jit_compile=True)
+        np.testing.assert_array_equal(compiled(seed), stateless_uniform((50, 7), seed))
+
+
+def test_threefry_normal_reaches_far_and_stays_finite(monkeypatch):
+    for word, extreme in ((0, -5.295), (2**32 - 1, 5.295), (2**31, 0.0)):
+        monkeypatch.setattr(
+            distributions, "threefry", lambda shape, seed, word=word: tf.fill(shape, tf.constant(word, tf.uint32))
+        )
+        np.testing.assert_allclose(threefry_normal((1,), SEED), [extreme], atol=1e-3)
+        uniform = threefry_uniform((1,), SEED).numpy()
+        assert 0 <= uniform < 1
 
 
 def test_sample_normal_under_xla_has_the_mean_and_variance_asked_for():

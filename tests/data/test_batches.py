@@ -1,5 +1,6 @@
 """Batches of training: pixels scaled or drawn, every image once an epoch in an order of its own, resumed anywhere."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -7,7 +8,18 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from tfgen.data.batches import Batches, DrawnBatches, binarize, fixed_binarization, pairs, scale, without_tuning
+from tfgen.data.batches import (
+    Batches,
+    DrawnBatches,
+    binarize,
+    blocks,
+    corrupted,
+    fixed_binarization,
+    pairs,
+    scale,
+    without_tuning,
+)
+from tfgen.data.corruption import masking_noise
 from tfgen.distributions import Draw, stateless_normal, stateless_seed
 from tfgen.errors import InputError
 
@@ -240,6 +252,40 @@ def test_pairs_are_each_image_twice():
     assert sorted(indices([x])) == list(range(20))
 
 
+@pytest.mark.parametrize("kind", ["scaled", "binarized", "corrupted", "labelled"])
+def test_a_block_holds_the_batches_of_the_stream_bit_for_bit(kind):
+    images, labels = np.random.default_rng(0).integers(256, size=(50, 784), dtype=np.uint8), np.arange(50)
+    mask = functools.partial(masking_noise, rate=0.3)
+    options = {
+        "binarized": {"binarized": True},
+        "corrupted": {"transform": corrupted(mask, 3)},
+        "labelled": {"labels": labels},
+    }
+    batches = Batches(images, 8, seed=3, **options.get(kind, {}))
+    for first_step in (0, 7):
+        stream = iter(take(batches.stream(first_step), 8))
+        for first, rows in blocks(batches, first_step, 4).take(2):
+            assert int(first) - first_step in (0, 4)
+            for i in range(4):
+                prepared = tf.function(batches.prepare, jit_compile=True)(first + i, *(row[i] for row in rows))
+                for part, expected in zip(*map(tf.nest.flatten, (prepared, next(stream))), strict=True):
+                    # XLA multiplies by 1 / 255 where the kernel divides.
+                    np.testing.assert_allclose(part, expected, rtol=0 if kind == "binarized" else 1e-6)
+                    np.testing.assert_array_equal(part == 0, expected == 0)
+    if kind == "binarized":  # Wrong: the number within the block.
+        first, rows = next(iter(blocks(batches, 4, 4)))
+        assert np.any(batches.prepare(0, rows[0][0]) != next(iter(batches.stream(4))))
+
+
+def test_batches_that_differ_in_their_images_alone_are_prepared_alike():
+    images, _ = numbered_images(20)
+    batches = Batches(images, 5, seed=3, transform=pairs)
+    assert batches.prepare == Batches(images[:10], 5, seed=4, transform=pairs).prepare != batches.map(None).prepare
+    binarized = Batches(images, 5, seed=3, binarized=True)
+    assert binarized.prepare == Batches(images[:10], 5, seed=3, binarized=True).prepare
+    assert binarized.prepare != Batches(images, 5, seed=4, binarized=True).prepare
+
+
 # Draws of a distribution.
 
 
@@ -253,6 +299,8 @@ def test_drawn_batches_are_new_ones_of_the_distribution_and_a_function_of_seed_a
     assert len(np.unique(x)) > 9990  # no batch comes twice
     assert stats.kstest(x, stats.norm(3, 2).cdf).pvalue > 1e-4
     assert stats.kstest(x, stats.norm(3, 2.1).cdf).pvalue < stats.kstest(x, stats.norm(3, 2).cdf).pvalue
+    (_, (block,)), *_ = blocks(DrawnBatches(draw, 500, seed=1), 13, 7).take(1)
+    np.testing.assert_array_equal(block, whole[13:])
     for later, again in zip(whole[13:], take(DrawnBatches(draw, 500, seed=1).stream(13), 7), strict=True):
         np.testing.assert_array_equal(later, again)
     (other,) = take(DrawnBatches(draw, 500, seed=2).stream(), 1)

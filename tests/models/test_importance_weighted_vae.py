@@ -10,8 +10,8 @@ from tfgen.distributions import (
     kl_divergence,
     log_prior_ratio,
     normal_log_prob,
-    stateless_normal,
     stateless_seed,
+    threefry_normal,
 )
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
 
@@ -81,7 +81,7 @@ def test_the_reconstruction_loss_of_several_samples_is_their_mean(data):
     seed = stateless_seed(3, Draw.LATENT, 0)
     _, reconstruction, kl = model.loss_and_terms(data, seed)
     mean, log_var = model.encoder(data)
-    draws = mean + np.exp(0.5 * log_var) * stateless_normal((5, 64, 2), seed)
+    draws = mean + np.exp(0.5 * log_var) * threefry_normal((5, 64, 2), seed)
     each = [-model.log_likelihood(data, z) for z in draws]
     np.testing.assert_allclose(reconstruction, np.mean(each, axis=0), rtol=1e-5)
     np.testing.assert_allclose(kl, kl_divergence(mean, log_var), rtol=1e-5)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfgen import figures
 from tfgen.data.batches import fixed_binarization, scale
-from tfgen.distributions import Draw, stateless_normal, stateless_seed
+from tfgen.distributions import Draw, stateless_seed, threefry_normal
 from tfgen.recipes import RECIPES
 
 NAME = "anomaly-detection"
@@ -100,7 +100,7 @@ def test_every_area_is_that_of_scores_recomputed_from_the_checkpoints(run, digit
         names = f"{'model' if digit == CONFIG.pictured else f'autoencoder_without_{digit}'}", f"vae_without_{digit}"
         model, vae = (keras.models.load_model(directory / "checkpoints" / f"{name}.keras") for name in names)
         squared = np.sum((x - model(x).numpy().astype(np.float64)) ** 2, axis=1)
-        epsilon = stateless_normal((len(x), CONFIG.latent_dim), stateless_seed(0, Draw.EVALUATION)).numpy()
+        epsilon = threefry_normal((len(x), CONFIG.latent_dim), stateless_seed(0, Draw.EVALUATION)).numpy()
 
         def negative_elbo(images, vae=vae, epsilon=epsilon):
             mean, log_var = (part.numpy().astype(np.float64) for part in vae.encoder(images))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfgen import figures
 from tfgen.data.batches import scale
-from tfgen.distributions import Draw, stateless_seed
+from tfgen.distributions import Draw, stateless_seed, threefry_normal, threefry_uniform
 from tfgen.recipes import RECIPES
 
 NAME = "denoising-autoencoder"
@@ -29,8 +29,8 @@ def networks(run):
 def test_networks_are_trained_on_their_noise_anew_and_validated_on_noise_drawn_once(run, digits):
     scaled = scale(digits.validation.images).numpy()
     seed = stateless_seed(0, Draw.FIXED_CORRUPTION, 1)
-    kept = tf.random.stateless_uniform(scaled.shape, seed, alg="philox").numpy() >= CONFIG.masking_rate
-    noise = CONFIG.gaussian_standard_deviation * tf.random.stateless_normal(scaled.shape, seed, alg="philox").numpy()
+    kept = threefry_uniform(scaled.shape, seed).numpy() >= CONFIG.masking_rate
+    noise = CONFIG.gaussian_standard_deviation * threefry_normal(scaled.shape, seed).numpy()
     for images, expected in zip(run.validations, (kept * scaled, scaled + noise, scaled), strict=True):
         np.testing.assert_allclose(images, expected, atol=1e-6)
     assert all(batches.images is digits.train.images and not batches.binarized for batches in run.batches)
@@ -70,8 +70,8 @@ def test_errors_are_those_of_the_saved_networks(run, digits, networks):
     """Recomputed in float64 from the weights alone, on noise drawn here as the run says: the same for every run."""
     x = scale(digits.test.images).numpy()
     seed = stateless_seed(0, Draw.FIXED_CORRUPTION)
-    kept = tf.random.stateless_uniform(x.shape, seed, alg="philox").numpy() >= CONFIG.masking_rate
-    noise = tf.random.stateless_normal(x.shape, seed, alg="philox").numpy()
+    kept = threefry_uniform(x.shape, seed).numpy() >= CONFIG.masking_rate
+    noise = threefry_normal(x.shape, seed).numpy()
     inputs = {"clean": x, "masking": kept * x, "gaussian": x + CONFIG.gaussian_standard_deviation * noise}
     metrics = {name: metric["value"] for name, metric in run.results["metrics"].items()}
     for kind in ("masking", "gaussian"):

@@ -125,8 +125,8 @@ def test_a_killed_training_goes_on_bit_for_bit_where_its_checkpoint_is(make_run,
         checkpoint.unlink()
     with pytest.raises(Killed):
         fit(make_run("parts", epochs=3), callbacks=[kill])
-    stream = Batches.stream
-    monkeypatch.setattr(Batches, "stream", lambda self, first_step: stream(self, 0))
+    rows = Batches.rows
+    monkeypatch.setattr(Batches, "rows", lambda self, first_step, block: rows(self, 0, block))
     wrong, _ = fit(make_run("parts", epochs=3))
     assert int(wrong.optimizer.iterations) == 300
     assert any(np.any(a != b) for a, b in zip(wrong.get_weights(), whole.get_weights(), strict=True))

@@ -1,4 +1,9 @@
-"""Batches for training: scaled or binarised, reshuffled every epoch, batch t a function of (seed, t) alone."""
+"""Batches for training: scaled or binarised, reshuffled every epoch, batch t a function of (seed, t) alone.
+
+A batch has two halves. `rows` are what is read or drawn before a step, by TensorFlow's kernels. `prepare` makes of them
+what `fit` takes, with numbers of `distributions.threefry`: the same in a program that XLA compiles, where
+`training.blocks` has it, and in a plain `stream`. What XLA rounds otherwise is the division of `scale`.
+"""
 
 import dataclasses
 import typing
@@ -6,7 +11,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from tfgen.distributions import Draw, stateless_seed, stateless_uniform
+from tfgen.distributions import Draw, stateless_seed, stateless_uniform, threefry_uniform
 from tfgen.errors import InputError
 
 
@@ -25,8 +30,8 @@ def binarize(images, seed):
     Returns:
         `(n, pixels)` float32, each 0 or 1.
     """
-    images = scale(images)
-    return tf.cast(stateless_uniform(tf.shape(images), seed) < images, tf.float32)
+    # Not scaled: XLA's rounding of a division is another, and a pixel might come out otherwise.
+    return tf.cast(255.0 * threefry_uniform(tf.shape(images), seed) < tf.cast(images, tf.float32), tf.float32)
 
 
 def fixed_binarization(images, number=0):
@@ -36,7 +41,32 @@ def fixed_binarization(images, number=0):
         images: `(n, pixels)` uint8.
         number: which of the independent binarisations: 0 for test images, 1 for validation images.
     """
-    return binarize(images, stateless_seed(0, Draw.FIXED_BINARIZATION, number))
+    images, seed = scale(images), stateless_seed(0, Draw.FIXED_BINARIZATION, number)
+    return tf.cast(stateless_uniform(tf.shape(images), seed) < images, tf.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What becomes of a batch's rows before a step: a function of (seed, t) and them. Equal ones do the same.
+
+    Attributes:
+        binarization_seed: the seed of the run if the images are binarised, else None.
+        transform: see `Batches`.
+    """
+
+    binarization_seed: int | None
+    transform: typing.Callable | None
+
+    def __call__(self, step, x, labels=None):
+        """Returns what `fit` takes: for the batch's number, its images, and its labels if there are any."""
+        if self.binarization_seed is not None:
+            x = binarize(x, stateless_seed(self.binarization_seed, Draw.BINARIZE, step))
+        elif x.dtype == tf.uint8:
+            x = scale(x)
+        parts = (x,) if labels is None else (x, labels)
+        if self.transform is not None:
+            return self.transform(step, *parts)
+        return x if labels is None else parts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,12 +118,19 @@ class Batches:
         """Returns the same batches with another `transform`."""
         return dataclasses.replace(self, transform=transform)
 
-    def stream(self, first_step=0):
-        """Returns the batches from number `first_step` on, as an endless `tf.data.Dataset`."""
+    @property
+    def prepare(self):
+        """The `Preparation` of this set's batches."""
+        return Preparation(self.seed if self.binarized else None, self.transform)
+
+    def rows(self, first_step, block=None):
+        """Returns the rows of images, and of labels if there are any, of the batches from `first_step` on, in tuples.
+
+        Those of one batch at a time, or of `block` batches, along a first axis of their own.
+        """
         n, batch_size, seed = len(self.images), self.batch_size, self.seed
         steps_per_epoch = n // batch_size
-        images = tf.constant(self.images)
-        labels = None if self.labels is None else tf.constant(self.labels)
+        arrays = [tf.constant(array) for array in (self.images, self.labels) if array is not None]
 
         def batches_of_indices(epoch):
             # index_shuffle would need no sorting, but its permutations repeat after 256 epochs and are correlated.
@@ -103,21 +140,15 @@ class Batches:
             order = tf.reshape(order[: steps_per_epoch * batch_size], (steps_per_epoch, batch_size))
             return tf.data.Dataset.from_tensor_slices(order)
 
-        def batch(step, indices):
-            x = tf.gather(images, indices)
-            if self.binarized:
-                x = binarize(x, stateless_seed(seed, Draw.BINARIZE, step))
-            elif x.dtype == tf.uint8:
-                x = scale(x)
-            parts = (x,) if labels is None else (x, tf.gather(labels, indices))
-            if self.transform is not None:
-                return self.transform(step, *parts)
-            return x if labels is None else parts
-
         epochs = tf.data.Dataset.range(first_step // steps_per_epoch, np.iinfo(np.int64).max)
         indices = epochs.flat_map(batches_of_indices).skip(first_step % steps_per_epoch)
-        steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return without_tuning(tf.data.Dataset.zip(steps, indices).map(batch).prefetch(4))
+        if block is not None:
+            indices = indices.batch(block, drop_remainder=True)
+        return indices.map(lambda chosen: tuple(tf.gather(array, chosen) for array in arrays))
+
+    def stream(self, first_step=0):
+        """Returns the batches from number `first_step` on, as an endless `tf.data.Dataset`."""
+        return _stream(self, first_step)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,11 +165,43 @@ class DrawnBatches:
     batch_size: int
     seed: int
 
+    @property
+    def prepare(self):
+        """The identity of the batch: there is nothing left to do for a step."""
+        return as_drawn
+
+    def rows(self, first_step, block=None):
+        """Returns the batches from number `first_step` on, or `block` of them at a time, as tuples of one."""
+        steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+        drawn = steps.map(lambda t: (self.draw(self.batch_size, stateless_seed(self.seed, Draw.DATA, t)),))
+        return drawn if block is None else drawn.batch(block, drop_remainder=True)
+
     def stream(self, first_step=0):
         """Returns the batches from number `first_step` on, as an endless `tf.data.Dataset`."""
-        steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        drawn = steps.map(lambda t: self.draw(self.batch_size, stateless_seed(self.seed, Draw.DATA, t)))
-        return without_tuning(drawn.prefetch(4))
+        return _stream(self, first_step)
+
+
+def as_drawn(step, x):
+    """Returns a batch as it is: what `DrawnBatches` prepares."""
+    return x
+
+
+def _stream(batches, first_step):
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    prepared = tf.data.Dataset.zip(steps, batches.rows(first_step)).map(lambda t, rows: batches.prepare(t, *rows))
+    return without_tuning(prepared.prefetch(4))
+
+
+def blocks(batches, first_step, steps):
+    """Returns the rows of `steps` batches at a time, with the number of the first, as an endless `tf.data.Dataset`.
+
+    Args:
+        batches: `Batches` or `DrawnBatches`.
+        first_step: number of the first batch.
+        steps: batches in a block.
+    """
+    numbers = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max, steps)
+    return without_tuning(tf.data.Dataset.zip(numbers, batches.rows(first_step, steps)).prefetch(2))
 
 
 def pairs(step, x):

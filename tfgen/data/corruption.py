@@ -5,7 +5,7 @@ All are pure functions of images and a seed.
 
 import tensorflow as tf
 
-from tfgen.distributions import stateless_normal, stateless_uniform
+from tfgen.distributions import threefry_normal, threefry_uniform
 
 
 def masking_noise(images, rate, seed):
@@ -25,7 +25,7 @@ def masking_noise(images, rate, seed):
     Differs: the papers set the same fraction of pixels to 0 in every image. Here the fraction varies, with a standard
     deviation of sqrt(rate (1 - rate) / pixels).
     """
-    kept = stateless_uniform(tf.shape(images), seed) >= rate
+    kept = threefry_uniform(tf.shape(images), seed) >= rate
     return tf.where(kept, images, tf.zeros_like(images))
 
 
@@ -44,7 +44,7 @@ def gaussian_noise(images, standard_deviation, seed):
 
     Source: Vincent et al. 2010, additive isotropic Gaussian noise.
     """
-    return images + standard_deviation * stateless_normal(tf.shape(images), seed)
+    return images + standard_deviation * threefry_normal(tf.shape(images), seed)
 
 
 def random_shift(images, image_shape, distance, seed):
@@ -61,7 +61,7 @@ def random_shift(images, image_shape, distance, seed):
     """
     n, (height, width) = tf.shape(images)[0], image_shape
     padded = tf.pad(tf.reshape(images, (n, height, width)), [[0, 0], [distance, distance], [distance, distance]])
-    offsets = tf.cast(stateless_uniform((n, 2), seed, 0.0, 2.0 * distance + 1), tf.int32)
+    offsets = tf.cast(threefry_uniform((n, 2), seed, 0.0, 2.0 * distance + 1), tf.int32)
     rows = tf.gather(padded, offsets[:, :1] + tf.range(height), axis=1, batch_dims=1)
     columns = tf.gather(rows, offsets[:, 1:] + tf.range(width), axis=2, batch_dims=1)
     return tf.reshape(columns, (n, height * width))

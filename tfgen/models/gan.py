@@ -9,15 +9,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgen.distributions import Draw, serving_seed, stateless_normal, stateless_seed, stateless_uniform
+from tfgen.distributions import PHILOX, THREEFRY, Draw, Generator, serving_seed, stateless_seed
 from tfgen.losses import discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
 from tfgen.models.networks import Endpoints, hidden_layers, images_of
 
 GENERATOR_LOSSES = {"minimax": minimax_generator_loss, "non-saturating": non_saturating_generator_loss}
 NOISES = {
-    "uniform": lambda shape, seed: stateless_uniform(shape, seed, -1.0, 1.0),
-    "gaussian": stateless_normal,
-    "unit-variance uniform": lambda shape, seed: stateless_uniform(shape, seed, -math.sqrt(3), math.sqrt(3)),
+    "uniform": lambda draw, shape, seed: draw.uniform(shape, seed, -1.0, 1.0),
+    "gaussian": lambda draw, shape, seed: draw.normal(shape, seed),
+    "unit-variance uniform": lambda draw, shape, seed: draw.uniform(shape, seed, -math.sqrt(3), math.sqrt(3)),
 }
 
 
@@ -134,9 +134,11 @@ class GAN(keras.Model):
         """Returns the discriminator's last hidden layer, a Keras tensor, for the Keras tensor of its input."""
         return hidden_layers(image, self.discriminator_units, self.activation, self.dtype_policy)
 
-    def sample_noise(self, shape: Sequence[int | tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
+    def sample_noise(
+        self, shape: Sequence[int | tf.Tensor], seed: tf.Tensor, generator: Generator = THREEFRY
+    ) -> tf.Tensor:
         """Returns float32 noise of the given shape, a function of the `(2,)` integer seed."""
-        return NOISES[self.noise](shape, seed)
+        return NOISES[self.noise](generator, shape, seed)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = images_of(data)
@@ -237,7 +239,9 @@ class GAN(keras.Model):
 
         def generate_from_seeds(seed):
             z = tf.map_fn(
-                lambda s: self.sample_noise((self.noise_dim,), serving_seed(s)), seed, fn_output_signature=tf.float32
+                lambda s: self.sample_noise((self.noise_dim,), serving_seed(s), PHILOX),
+                seed,
+                fn_output_signature=tf.float32,
             )
             return {data: self.generator(z), "z": z}
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.distributions import Draw, stateless_seed, stateless_uniform
+from tfgen.distributions import Draw, stateless_seed, threefry_uniform
 from tfgen.losses import discriminator_loss, non_saturating_generator_loss
 from tfgen.models.gan import GAN
 from tfgen.models.networks import images_of
@@ -56,7 +56,7 @@ def dropout(x: tf.Tensor, keep: float, seed: tf.Tensor) -> tf.Tensor:
 
     A function of the `(2,)` integer seed, which Keras's layer is not: its generator's state is not saved.
     """
-    mask = stateless_uniform(tf.shape(x), seed) < keep
+    mask = threefry_uniform(tf.shape(x), seed) < keep
     return tf.where(mask, x / keep, tf.zeros((), x.dtype))
 
 

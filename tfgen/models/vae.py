@@ -18,6 +18,7 @@ from tfgen.distributions import (
     serving_seed,
     stateless_normal,
     stateless_seed,
+    threefry_normal,
 )
 from tfgen.models.networks import Endpoints, hidden_layers, images_of
 
@@ -255,7 +256,7 @@ class ImportanceWeightedVAE(VAE):
         """Returns -L_k and, of the same draws, the two terms of the negative ELBO, each `(batch,)`, nats per image."""
         z_mean, z_log_var = self.encoder(x)
         shape = (self.num_samples, tf.shape(x)[0], self.latent_dim)
-        epsilon = stateless_normal(shape, seed)
+        epsilon = threefry_normal(shape, seed)
         z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
         repeated = tf.reshape(tf.repeat(x[None], self.num_samples, axis=0), (-1, self.input_dim))
         log_p_x = tf.reshape(self.log_likelihood(repeated, tf.reshape(z, (-1, self.latent_dim))), shape[:2])

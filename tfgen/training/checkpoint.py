@@ -115,6 +115,13 @@ def optimizers_of(model):
     return [model.optimizer]
 
 
+def build_optimizers(model):
+    """Makes the variables of a compiled model's optimizers, which Keras makes at the first step."""
+    for optimizer in optimizers_of(model):
+        if not optimizer.built:
+            optimizer.build(model.trainable_variables)
+
+
 def restore(model, checkpoint, log, steps_per_epoch, identity):
     """Restores weights, optimizers and iterations into a compiled model, and the log as it was at the checkpoint.
 
@@ -138,9 +145,7 @@ def restore(model, checkpoint, log, steps_per_epoch, identity):
     difference = named_difference(found, identity)
     if difference:
         raise InputError(f"{path} is of a run with {difference}; delete {checkpoint.parent.parent} to start over")
-    for optimizer in optimizers_of(model):
-        if not optimizer.built:  # Keras would leave its state out.
-            optimizer.build(model.trainable_variables)
+    build_optimizers(model)  # Keras would leave their state out.
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:

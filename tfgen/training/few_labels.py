@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from tfgen.data.batches import Batches
+from tfgen.data.batches import Batches, blocks
+from tfgen.training.blocks import use_blocks
 from tfgen.training.checkpoint import start_anew
 from tfgen.training.run import predict
 
@@ -75,5 +76,7 @@ def fit_classifier(run, model, chosen, updates, seed, weights, test):
     decay = keras.callbacks.LearningRateScheduler(
         lambda call: config.labelled_learning_rate * 0.5 * (1 + math.cos(math.pi * call / calls))
     )
-    model.fit(batches.stream(), epochs=calls, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[decay])
+    use_blocks(model, batches)
+    stream = blocks(batches, 0, steps)
+    model.fit(stream, epochs=calls, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[decay])
     return predict(model, test)

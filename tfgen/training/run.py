@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from tfgen import figures
 from tfgen.console import stop_if_asked
-from tfgen.data.batches import without_tuning
+from tfgen.data.batches import blocks, without_tuning
 from tfgen.export import export
 from tfgen.files import write_atomically
+from tfgen.training.blocks import use_blocks
 from tfgen.training.checkpoint import (
     Checkpoint,
     EpochSeconds,
@@ -132,8 +133,9 @@ class Run:
                 logs = self.directory / "tensorboard" / ("" if name == "model" else name)
                 callbacks.append(keras.callbacks.TensorBoard(logs))
             held_out = tf.data.Dataset.from_tensor_slices(validation).batch(EVALUATION_BATCH)
+            use_blocks(model, batches)
             model.fit(
-                batches.stream(first_epoch * steps),
+                blocks(batches, first_epoch * steps, model.steps_per_execution),
                 initial_epoch=first_epoch,
                 epochs=epochs,
                 steps_per_epoch=steps,
