@@ -1,16 +1,13 @@
 """The `tfgen` command. It checks a request before it imports TensorFlow."""
 
 import argparse
-import contextlib
 import json
-import logging
 import math
 import os
 import shlex
 import shutil
 import signal
 import sys
-import tempfile
 import traceback
 
 import tfgen
@@ -56,7 +53,16 @@ def _parser():
         help=f"one of {', '.join(data.NAMES)}; or an .npz file or a folder of PNG files; default auto",
     )
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
-    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    seeds = command.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, default=0, help="default: 0")
+    seeds.add_argument(
+        "--seeds",
+        metavar="SEEDS",
+        help="several, such as 0-4 or 0,3,7: into seed-N of the output directory; what a run needs is that of seed 0",
+    )
+    command.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes, which share the cores; default: %(default)s"
+    )
     command.add_argument("--epochs", type=int, help="number of epochs; default: the recipe's")
     command.add_argument(
         "--set",
@@ -193,40 +199,6 @@ def _call(argv):
     return 0
 
 
-@contextlib.contextmanager
-def _quietly(args):
-    """Hides what TensorFlow's libraries print on loading, which no log level suppresses; shows it if loading fails."""
-    if args.debug or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            kept.seek(0)
-            os.write(stderr, kept.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def _load_tensorflow(args):
-    with _quietly(args):
-        import tensorflow as tf
-
-        if not args.debug:
-            # Each recipe's model has its own step function. TensorFlow mistakes that for needless retracing.
-            tf.get_logger().setLevel("ERROR")
-            # TFDS warns about every directory that is not prepared. The error that follows is clearer.
-            logging.getLogger("absl").setLevel("ERROR")
-        tf.constant(0)  # The first operation starts the devices, which also prints.
-
-
 def _list(args):
     if args.json and args.recipe is None:
         listing = {
@@ -270,33 +242,65 @@ def _run(args):
         names = [name for name in names if name not in without]
         if without:
             print(f"skipped, since they have no preset {args.preset}: {', '.join(without)}", flush=True)
-    from tfgen.runner.request import Request
+    from tfgen.runner.request import Request, seeds_of
     from tfgen.runner.results import load_results
 
-    options = ("preset", "seed", "epochs", "settings", "deterministic", "output_dir", "resume")
-    requests = [Request(name, **{option: getattr(args, option) for option in options}) for name in names]
+    if args.jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {args.jobs}")
+    # Directory -> its seed.
+    directories = {args.output_dir: args.seed}
+    needed_dir = None
+    if args.seeds is not None:
+        directories = {os.path.join(args.output_dir, f"seed-{seed}"): seed for seed in seeds_of(args.seeds)}
+        needed_dir = os.path.join(args.output_dir, "seed-0")
+    options = {name: getattr(args, name) for name in ("preset", "epochs", "settings", "deterministic", "resume")}
+    requests = [
+        Request(name, seed=seed, output_dir=directory, needed_dir=needed_dir, **options)
+        for directory, seed in directories.items()
+        for name in names
+    ]
     data.check(args.dataset, args.data_dir)
     # The report at the end shows these too: what is damaged is told now, not after the training.
-    load_results(args.output_dir, but=() if args.resume else names)
+    for directory in directories:
+        load_results(directory, but=() if args.resume else names)
+    if args.jobs > 1 and len(requests) > 1:
+        from tfgen.runner.jobs import carry_out_all
+
+        shared = {name: getattr(args, name) for name in ("dataset", "data_dir", "tensorboard", "debug")}
+        results = carry_out_all(requests, args.jobs, shared)
+    else:
+        results = _carry_out(args, requests)
+    _report(results, directories)
+
+
+def _carry_out(args, requests):
+    """Makes the runs of some requests, one after the other in this process; returns their results."""
     # Of images of one's own, mistakes are likely, and found without TensorFlow.
     dataset = data.load(args.dataset) if data.is_own(args.dataset) else None
-    _load_tensorflow(args)
-    from tfgen.report import summary, tables
-    from tfgen.runner.request import check
+    console.load_tensorflow(args.debug)
+    from tfgen.runner.request import check_all
     from tfgen.runner.run import carry_out
 
     dataset = dataset or data.load(args.dataset, args.data_dir)
-    for i, request in enumerate(requests):  # Check all of them before training the first.
-        check(request, dataset, run_before=names[:i])
+    check_all(requests, dataset)
     results = []
     for request in requests:
-        print(f"\n== {request.recipe}: {RECIPES[request.recipe].title}", flush=True)
+        seed = f", seed {request.seed}" if args.seeds is not None else ""
+        print(f"\n== {request.recipe}{seed}: {RECIPES[request.recipe].title}", flush=True)
         results.append(carry_out(request, dataset, args.tensorboard))
-    report = summary.write_report(args.output_dir)
+    return results
+
+
+def _report(results, directories):
+    """Writes the report of each directory and prints the results, as means over the seeds if there are several."""
+    from tfgen.report import summary, tables
+
+    reports = [str(summary.write_report(directory)) for directory in directories]
     print(f"\n{tables.table(results)}\n")
     seconds = sum(result["seconds"] for result in results)
-    count = f"{len(results)} recipe{'s' if len(results) > 1 else ''}"
-    print(f"{count}, {seconds:.0f} s; figures and models: {report}")
+    kind = "recipe" if len(directories) == 1 else "run"
+    count = f"{len(results)} {kind}{'s' if len(results) > 1 else ''}"
+    print(f"{count}, {seconds:.0f} s; figures and models: {', '.join(reports)}")
     if not all(result["comparable"] for result in results):
         print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
 
@@ -307,7 +311,7 @@ def _sample(args):
     sampling.check_seeds(args.num, args.seed)
     sampling.check_output(args.output)
     model = published.find(args.model)
-    _load_tensorflow(args)
+    console.load_tensorflow(args.debug)
     from tfgen import figures
     from tfgen.files import write_atomically
 
@@ -321,7 +325,7 @@ def _publish(args):
     from tfgen.serving import publication
 
     publication.check_publish(args.run, args.to)
-    _load_tensorflow(args)
+    console.load_tensorflow(args.debug)
     version = publication.publish(args.run, args.to)
     print(f"published {version}")
 
@@ -350,7 +354,7 @@ def _query(args):
                 raise InputError("--input reads inputs, --num and --seed make them; give one or the other")
             inputs = query.read_inputs(args.input)
     if args.server.startswith("grpc://"):
-        _load_tensorflow(args)
+        console.load_tensorflow(args.debug)
     client = Client(args.server, args.timeout)
     if args.signature is None:
         print(query.description(client, **address))
@@ -384,7 +388,7 @@ def _table(args):
 
 def _data_status(args):
     data.check("auto", args.data_dir)
-    _load_tensorflow(args)
+    console.load_tensorflow(args.debug)
     from tfgen.data import tfds
 
     for name, directory, prepared in tfds.status(args.data_dir):
@@ -400,7 +404,7 @@ def _data_import(args):
     from tfgen.data import idx
 
     splits = idx.read_directory(args.source)
-    _load_tensorflow(args)
+    console.load_tensorflow(args.debug)
     from tfgen.data import tfds
 
     directory, train, test = tfds.prepare(args.dataset, splits, args.data_dir)

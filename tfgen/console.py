@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 
 
@@ -172,3 +174,38 @@ def interruptible(last=False):
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if last else handler)
+
+
+@contextlib.contextmanager
+def _quietly(debug):
+    """Hides what TensorFlow's libraries print on loading, which no log level suppresses; shows it if loading fails."""
+    if debug or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def load_tensorflow(debug=False):
+    """Loads TensorFlow and starts its devices, without what they print unless `debug`."""
+    with _quietly(debug):
+        import tensorflow as tf
+
+        if not debug:
+            # Each recipe's model has its own step function. TensorFlow mistakes that for needless retracing.
+            tf.get_logger().setLevel("ERROR")
+            # TFDS warns about every directory that is not prepared. The error that follows is clearer.
+            logging.getLogger("absl").setLevel("ERROR")
+        tf.constant(0)  # The first operation starts the devices, which also prints.

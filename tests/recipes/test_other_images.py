@@ -52,7 +52,9 @@ def trained(bars, tmp_path, monkeypatch):
     Without XLA, whose compiling would take most of the time.
     """
     options = Run.compile_options
-    monkeypatch.setattr(Run, "compile_options", lambda *args: {**options(*args), "jit_compile": False})
+    monkeypatch.setattr(
+        Run, "compile_options", lambda *args, **kwargs: {**options(*args, **kwargs), "jit_compile": False}
+    )
 
     def train(name, *settings, data=bars, shape=(16, 16)):
         data = dataclasses.replace(data, image_shape=shape)

@@ -82,7 +82,7 @@ def experiment(run):
         run.decaying_adam(config.learning_rate, batches),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        **run.compile_options(batches, config.precision),
+        **run.compile_options(batches, config.precision, convolutions=True),
     )
     history = run.fit(model, batches, (scale(data.validation.images).numpy(), data.validation.labels))
     model = in_float32(network, model)

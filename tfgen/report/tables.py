@@ -70,7 +70,9 @@ HEADER = ("recipe", "lecture item", "metric", "published", "ours", "unit; split"
 
 
 def table(results):
-    """Returns the results as a plain table with aligned columns."""
+    """Returns the results as a plain table with aligned columns: of several seeds, the mean and standard deviation."""
+    if len({result["seed"] for result in results}) > 1:
+        results = [_mean_run(runs) for runs in _groups(results)]
     lines = [HEADER, *rows(results)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
     text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -203,6 +205,12 @@ def _groups(results):
                 f"{what} were measured with {len(classifiers)} classifiers; run them with the same digit-classifier"
             )
     return groups
+
+
+def _mean_run(runs):
+    """Returns a run whose metrics are those over some runs that differ in the seed, of the metrics that all have."""
+    names = [name for name in runs[0]["metrics"] if all(name in run["metrics"] for run in runs)]
+    return runs[0] | {"metrics": {name: _over_seeds([run["metrics"][name] for run in runs]) for name in names}}
 
 
 def _over_seeds(metrics):

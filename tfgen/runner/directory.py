@@ -10,16 +10,25 @@ from tfgen.files import half_written, lock_of, locked
 
 
 @contextlib.contextmanager
-def reserved(directory):
+def reserved(directory, wait=False):
     """Keeps a second run out of the directory for as long as the first one lives.
 
+    Args:
+        directory: of the run.
+        wait: whether to wait for another run that is writing to it.
+
     Raises:
-        InputError: if another run is writing to it.
+        InputError: if another run is writing to it, and this one is not to wait.
     """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(lock_of(directory), wait=False))
         except BlockingIOError:
+            if wait:
+                print(f"waiting for the run that another process makes in {directory}", flush=True)
+                stack.enter_context(locked(lock_of(directory)))
+                yield
+                return
             message = f"another run is writing to {directory}; wait for it, or name another --output-dir"
             raise InputError(message) from None
         yield

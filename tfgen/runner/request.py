@@ -26,6 +26,7 @@ class Request:
         deterministic: whether TensorFlow uses deterministic kernels only, and no XLA.
         output_dir: directory of runs.
         resume: whether an unfinished run is gone on with, and a finished one kept.
+        needed_dir: directory of the runs that this one needs, or None: the same.
 
     Raises:
         InputError: for a recipe, a preset, a value or a directory that cannot be.
@@ -39,6 +40,7 @@ class Request:
     deterministic: bool = False
     output_dir: str | os.PathLike = "runs"
     resume: bool = False
+    needed_dir: str | os.PathLike | None = None
 
     def __post_init__(self):
         for name, kind, allowed in (
@@ -50,6 +52,7 @@ class Request:
             ("deterministic", bool, "True or False"),
             ("output_dir", str | os.PathLike, "a path"),
             ("resume", bool, "True or False"),
+            ("needed_dir", str | os.PathLike | None, "a path or None"),
         ):
             value = getattr(self, name)
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -94,7 +97,21 @@ class Request:
 
     def for_needed(self, name):
         """Returns the request for the run of a recipe that this one needs: of seed 0, and as it stands."""
-        return dataclasses.replace(self, recipe=name, seed=0, epochs=None, settings=(), resume=True)
+        return dataclasses.replace(
+            self,
+            recipe=name,
+            seed=0,
+            epochs=None,
+            settings=(),
+            output_dir=self.needed_directory,
+            needed_dir=None,
+            resume=True,
+        )
+
+    @property
+    def needed_directory(self):
+        """The directory of the runs that this one needs."""
+        return pathlib.Path(self.output_dir if self.needed_dir is None else self.needed_dir)
 
     def identity(self, data):
         """Returns all that decides the results but the versions, as JSON will give it back: tuples become lists."""
@@ -108,6 +125,26 @@ class Request:
             **dataclasses.asdict(self.config()),
         }
         return json.loads(json.dumps(contents))
+
+
+def seeds_of(text):
+    """Returns the seeds that a text such as "0-4" or "0,3,7-9" names, in their order.
+
+    Raises:
+        InputError: for another text, a range that falls, or a seed named twice.
+    """
+    seeds = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not (first.isascii() and first.isdigit() and ((last.isascii() and last.isdigit()) or part == first)):
+            raise InputError(f"--seeds must be whole numbers and ranges such as 0-4 or 0,3,7-9; got {text!r}")
+        first, last = int(first), int(last or first)
+        if last < first or last - first >= 1000:
+            raise InputError(f"--seeds: a range must rise, by less than 1,000; got {part!r}")
+        seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds must name each seed once; got {text!r}")
+    return seeds
 
 
 def check_images(name, data):
@@ -159,6 +196,13 @@ def check(request, data, run_before=(), needed_by=None):
             )
 
 
+def check_all(requests, data):
+    """Checks requests that are to be carried out in this order before the first one is; see `check`."""
+    for i, request in enumerate(requests):
+        before = [each.recipe for each in requests[:i] if each.directory == request.needed_directory / each.recipe]
+        check(request, data, run_before=before)
+
+
 def needed_runs(name, data):
     """Returns the recipes whose finished runs a recipe reads: without labels there is none of those that need them."""
     return [other for other in RECIPES[name].needs if data.classes is not None or not RECIPES[other].needs_labels]
@@ -172,7 +216,7 @@ def missing_runs(request, data):
     """
     missing = []
     for name in needed_runs(request.recipe, data):
-        directory = request.directory.with_name(name)
+        directory = request.needed_directory / name
         path = directory / "results.json"
         wanted = {"dataset": data.name, "data_sha256": data.sha256, "preset": request.preset}
         found = read_results(path) if path.exists() else {}

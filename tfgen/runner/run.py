@@ -44,16 +44,23 @@ def run(recipe: str, data: Dataset, tensorboard: bool = False, **options: Any) -
     return carry_out(Request(recipe, **options), data, tensorboard)
 
 
-def carry_out(request: Request, data: Dataset, tensorboard: bool = False) -> dict[str, Any]:
-    """Runs a `Request` on a `Dataset`; see `run`."""
+def carry_out(
+    request: Request, data: Dataset, tensorboard: bool = False, needed_by: Request | None = None
+) -> dict[str, Any]:
+    """Runs a `Request` on a `Dataset`; see `run`.
+
+    Args:
+        request, data, tensorboard: see `run`.
+        needed_by: the request that needs this run, or None. One that another process makes is then waited for.
+    """
     check(request, data)
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
-    for needed in missing_runs(request, data):
-        print(f"{request.recipe} needs {needed}: running it first", flush=True)
-        carry_out(request.for_needed(needed), data)
+    make_needed(request, data)
     directory = request.directory
-    with reserved(directory):
+    with reserved(directory, wait=needed_by is not None):
+        if needed_by is not None and request.recipe not in missing_runs(needed_by, data):
+            return read_results(directory / "results.json")
         if (directory / "results.json").exists():
             difference = difference_to(request, data)
             if difference:
@@ -69,6 +76,13 @@ def carry_out(request: Request, data: Dataset, tensorboard: bool = False) -> dic
         contents = {**request.identity(data), "versions": seen}
         write_atomically(directory / "request.json", json.dumps(contents, indent=1).encode())
         return _experiment(request, data, tensorboard, seen)
+
+
+def make_needed(request: Request, data: Dataset) -> None:
+    """Makes the runs that a request needs and that are not there."""
+    for name in missing_runs(request, data):
+        print(f"{request.recipe} needs {name}: running it first", flush=True)
+        carry_out(request.for_needed(name), data, needed_by=request)
 
 
 def _versions_seen(path):
@@ -102,6 +116,7 @@ def _experiment(request, data, tensorboard, seen):
         request.deterministic,
         tensorboard,
         request.identity(data),
+        request.needed_directory,
     )
     with own_temporary_files(), deferred():
         module.experiment(run)
