@@ -274,6 +274,7 @@ def test_xla_is_used_unless_kernels_are_to_be_deterministic_or_products_of_bfloa
     ):
         run = make_run(**options)
         assert run.compile_options(batches_of(run), precision)["jit_compile"] is expected
+    assert not make_run().compile_options(batches_of(run), convolutions=True)["jit_compile"]
 
 
 def test_the_rate_falls_to_0_along_a_cosine_over_all_epochs(make_run):

@@ -40,4 +40,6 @@ def environment():
         **{package: importlib.metadata.version(package) for package in PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+        # Of TensorFlow's products: other numbers may give other last digits.
+        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count()),
     }

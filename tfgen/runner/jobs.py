@@ -24,6 +24,7 @@ ANSWER = "\x1e"
 # Of libraries that compute with several threads, the variables that say with how many.
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SECONDS_TO_STOP = 60
+PROGRAM = (sys.executable, "-m", "tfgen.runner.jobs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,29 +88,26 @@ def carry_out_all(requests, jobs, options):
         RunError: if a run fails. The other ones are stopped, and can be resumed.
     """
     tasks, answers = tasks_of(requests), queue.Queue()
-    # What two runs need is made by one: of three tasks no more than three can be at work.
     with contextlib.ExitStack() as stack:
         count = min(jobs, len(tasks))
         threads = max(1, cores() // count)
         workers = [stack.enter_context(_Worker(options, threads, answers)) for _ in range(count)]
         workers[0].ask("check", requests)
-        _wait(answers, busy={workers[0]: ""})
-        waiting, done, busy, number = list(tasks), set(), {}, 0
+        _wait(answers)
+        waiting, done, busy = list(tasks), set(), {}
         while waiting or busy:
             for worker in workers:
                 task = next((task for task in waiting if task.after <= done), None)
                 if worker not in busy and task is not None:
                     waiting.remove(task)
                     busy[worker] = task
-                    number += 1
-                    print(f"{task.label}: begins, {number} of {len(tasks)}", flush=True)
+                    print(f"{task.label}: begins, {len(tasks) - len(waiting)} of {len(tasks)}", flush=True)
                     worker.ask("needed" if task.needed else "run", [task.request], task.label)
-            worker = _wait(answers, busy)
-            done |= busy.pop(worker).makes
+            done |= busy.pop(_wait(answers)).makes
     return [read_results(request.directory / "results.json") for request in requests]
 
 
-def _wait(answers, busy):
+def _wait(answers):
     """Prints what processes print until one has done what it was asked; returns that one."""
     while True:
         worker, text = answers.get()
@@ -136,7 +134,7 @@ class _Worker:
     def __init__(self, options, threads, answers):
         self.label = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tfgen.runner.jobs", json.dumps(options)],
+            [*PROGRAM, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -146,11 +144,13 @@ class _Worker:
             # Ctrl-C is for the parent, which stops the process.
             start_new_session=True,
         )
-        threading.Thread(target=self._read, args=(answers,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(answers,), daemon=True)
+        self.reader.start()
 
     def _read(self, answers):
-        for text in self.process.stdout:
-            answers.put((self, text.rstrip("\n")))
+        with self.process.stdout as output:
+            for text in output:
+                answers.put((self, text.rstrip("\n")))
         answers.put((self, None))
 
     def ask(self, what, requests, label=""):
@@ -174,6 +174,7 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.reader.join()
 
 
 def main(options):

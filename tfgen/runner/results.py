@@ -63,6 +63,7 @@ METRIC = {
 ENVIRONMENT = {
     **dict.fromkeys(("tfgen", "tensorflow", "keras"), schema.matching(r"[\w.+-]+", "a version, such as '2.21.0'")),
     "cpus": schema.count(1, 10**6),
+    "threads": schema.count(1, 10**6).optional(),
 }
 
 
