@@ -7,6 +7,8 @@ BIN := .venv/bin
 # Of the tests: two processes on two cores or more.
 PROCESSES ?= -n 2
 PRESET ?= quick
+# Processes of make replicate, which share the cores.
+JOBS ?= 2
 INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
@@ -16,7 +18,7 @@ RUNTIME := .venv/serving-runtime
 
 help:
 	@echo "make install      set up .venv; every other target does so too"
-	@echo "make replicate    train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, ARGS=--resume ...)"
+	@echo "make replicate    train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, JOBS=1, ARGS=--resume ...)"
 	@echo "make test         run the tests but the slow ones (ARGS=tests/models, say, for some)"
 	@echo "make test-all     run all tests: the resume of every recipe and the like too"
 	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
@@ -31,7 +33,7 @@ help:
 install: $(INSTALLED)
 
 replicate: $(INSTALLED)
-	$(BIN)/tfgen run --all --preset $(PRESET) $(ARGS)
+	$(BIN)/tfgen run --all --preset $(PRESET) --jobs $(JOBS) $(ARGS)
 
 test: $(INSTALLED) $(RUNTIME)/fetched
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
