@@ -289,8 +289,9 @@ def _run(args):
     for i, request in enumerate(requests):  # Check all of them before training the first.
         check(request, dataset, run_before=names[:i])
     results = []
-    for request in requests:
-        print(f"\n== {request.recipe}: {RECIPES[request.recipe].title}", flush=True)
+    for i, request in enumerate(requests, 1):
+        number = f" ({i} of {len(requests)})" if len(requests) > 1 else ""
+        print(f"\n== {request.recipe}{number}: {RECIPES[request.recipe].title}", flush=True)
         results.append(carry_out(request, dataset, args.tensorboard))
     report = summary.write_report(args.output_dir)
     print(f"\n{tables.table(results)}\n")
