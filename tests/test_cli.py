@@ -618,19 +618,21 @@ def test_all_are_the_recipes_that_have_the_preset(stub, tmp_path, capsys, monkey
     assert main(["run", "--all", "--dataset", "digits", "--output-dir", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "skipped, since they have no preset quick: vae, gan\n" in printed
-    assert re.findall(r"^== (\S+): One linear unit$", printed, re.MULTILINE) == [
-        name for name in RECIPES if name not in ("vae", "gan")
+    names = [name for name in RECIPES if name not in ("vae", "gan")]
+    assert re.findall(r"^== (.*): One linear unit$", printed, re.MULTILINE) == [
+        f"{name} ({i} of {len(names)})" for i, name in enumerate(names, 1)
     ]
     assert len(ran) == len(RECIPES) - 2 and {preset for _, preset in ran} == {"quick"}
     assert f"{len(ran)} recipes, " in printed
 
 
-def test_a_recipe_that_is_named_twice_runs_once(stub, tmp_path, monkeypatch):
+def test_a_recipe_that_is_named_twice_runs_once(stub, tmp_path, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(StubModule, "experiment", staticmethod(ran.append))
     line = f"run {stub} {stub} --preset smoke --dataset digits --output-dir {tmp_path}"
     assert main(line.split()) == 0
     assert len(ran) == 1
+    assert "\n== stub: One linear unit\n" in capsys.readouterr().out
 
 
 def test_an_error_is_one_line_and_debug_shows_where(stub, tmp_path, monkeypatch, capsys):

@@ -284,9 +284,11 @@ def _carry_out(args, requests):
     dataset = dataset or data.load(args.dataset, args.data_dir)
     check_all(requests, dataset)
     results = []
-    for request in requests:
+    for i, request in enumerate(requests, 1):
         seed = f", seed {request.seed}" if args.seeds is not None else ""
-        print(f"\n== {request.recipe}{seed}: {RECIPES[request.recipe].title}", flush=True)
+        number = f" ({i} of {len(requests)})" if len(requests) > 1 else ""
+        print(f"
+== {request.recipe}{seed}{number}: {RECIPES[request.recipe].title}", flush=True)
         results.append(carry_out(request, dataset, args.tensorboard))
     return results
 

@@ -85,6 +85,7 @@ class Batches:
         binarized: whether each pixel is drawn from Bernoulli(pixel / 255) instead of scaled.
         transform: function from a batch's number t, its images and its labels (if there are labels) to what `fit`
             takes. None yields the images, or the pair of images and labels.
+        unit: what is counted.
 
     Raises:
         ValueError: if images, labels, batch size or seed are not as above.
@@ -97,6 +98,7 @@ class Batches:
     labels: np.ndarray | None = None
     binarized: bool = False
     transform: typing.Callable | None = None
+    unit: typing.ClassVar[str] = "images"
 
     def __post_init__(self):
         images, labels, n = self.images, self.labels, len(self.images)
@@ -159,11 +161,13 @@ class DrawnBatches:
         draw: function from the number of points n and a `(2,)` integer seed to `(n, dim)` float32.
         batch_size: points in a batch.
         seed: int >= 0, the seed of the run.
+        unit: what is counted.
     """
 
     draw: typing.Callable
     batch_size: int
     seed: int
+    unit: typing.ClassVar[str] = "points"
 
     @property
     def prepare(self):

@@ -1,7 +1,6 @@
 """One run of a recipe, as its `experiment` sees it: configuration, data, training, and what is kept of it."""
 
 import math
-import sys
 import zlib
 
 import keras
@@ -21,6 +20,7 @@ from tfgen.training.checkpoint import (
     read_log,
     restore,
 )
+from tfgen.training.progress import Progress
 
 # Images evaluated at a time: enough to fill the cores, few enough for the memory.
 EVALUATION_BATCH = 1000
@@ -104,7 +104,7 @@ class Run:
 
         Args:
             model: the compiled model, built after `set_random_seed(name)`.
-            batches: what it is trained on, such as `data.batches.Batches`: batch_size and stream(first_step).
+            batches: what it is trained on, such as `data.batches.Batches`: batch_size, unit, rows and prepare.
             validation: the held-out array, or pair of arrays, that `fit` takes as `validation_data`.
             name: which of a recipe's several trainings this is; names its log and checkpoint.
             epochs: how long to train, or None for as long as the configuration says.
@@ -145,17 +145,18 @@ class Run:
                 callbacks.append(keras.callbacks.TensorBoard(logs))
             held_out = tf.data.Dataset.from_tensor_slices(validation).batch(EVALUATION_BATCH)
             use_blocks(model, batches)
-            model.fit(
-                blocks(batches, first_epoch * steps, model.steps_per_execution),
-                initial_epoch=first_epoch,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                validation_data=without_tuning(held_out),
-                shuffle=False,
-                # Keras draws its bar with characters of Unicode.
-                verbose=1 if sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf") else 2,
-                callbacks=callbacks,
-            )
+            label = "" if name == "model" else name
+            with Progress(epochs, steps * batches.batch_size, first_epoch, label, batches.unit) as progress:
+                model.fit(
+                    blocks(batches, first_epoch * steps, model.steps_per_execution),
+                    initial_epoch=first_epoch,
+                    epochs=epochs,
+                    steps_per_epoch=steps,
+                    validation_data=without_tuning(held_out),
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[*callbacks, progress],
+                )
         return read_log(log)
 
     def steps_per_epoch(self, batches):
@@ -165,10 +166,10 @@ class Run:
     def compile_options(self, batches, precision="float32", convolutions=False):
         """Returns what every model is compiled with: XLA, and an epoch in ten TensorFlow calls at most.
 
-        Between two calls Python moves the progress bar and answers Ctrl-C. Their number divides the epoch's steps:
-        Keras would take the last call's surplus from the next epoch. Without XLA where products are to be of bfloat16
-        or the model has convolutions: on a CPU it does not use the units that are made for the first, and TensorFlow's
-        own convolutions are four times as fast as its, and more in a loop.
+        Between two calls Python shows the progress and answers Ctrl-C. Their number divides the epoch's steps: Keras
+        would take the last call's surplus from the next epoch. Without XLA where products are to be of bfloat16 or the
+        model has convolutions: on a CPU it does not use the units that are made for the first, and TensorFlow's own
+        convolutions are four times as fast as its, and more in a loop.
         """
         steps = self.steps_per_epoch(batches)
         calls = max(calls for calls in range(1, 11) if steps % calls == 0)
