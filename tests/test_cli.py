@@ -311,7 +311,7 @@ def test_any_command_line_is_carried_out_or_refused_in_one_line(place, monkeypat
     def loaded(args):
         raise Loaded
 
-    monkeypatch.setattr(cli, "_load_tensorflow", loaded)
+    monkeypatch.setattr(cli.console, "load_tensorflow", loaded)
     code = call([*beginning, *rest])
     printed = capsys.readouterr()
     if code == 1:
@@ -588,7 +588,7 @@ def test_damaged_results_of_a_neighbour_are_told_before_the_training(stub, place
     def loaded(args):
         raise RuntimeError("TensorFlow is loaded")
 
-    monkeypatch.setattr(cli, "_load_tensorflow", loaded)
+    monkeypatch.setattr(cli.console, "load_tensorflow", loaded)
     (place / "incomplete" / stub).mkdir()
     (place / "incomplete" / stub / "results.json").write_text('{"recipe": "stub", ')
     before = contents(place)

@@ -287,8 +287,7 @@ def _carry_out(args, requests):
     for i, request in enumerate(requests, 1):
         seed = f", seed {request.seed}" if args.seeds is not None else ""
         number = f" ({i} of {len(requests)})" if len(requests) > 1 else ""
-        print(f"
-== {request.recipe}{seed}{number}: {RECIPES[request.recipe].title}", flush=True)
+        print(f"\n== {request.recipe}{seed}{number}: {RECIPES[request.recipe].title}", flush=True)
         results.append(carry_out(request, dataset, args.tensorboard))
     return results
 
