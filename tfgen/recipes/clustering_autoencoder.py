@@ -133,12 +133,12 @@ def measure_neighbors(run, codes):
         run: the `Run`.
         codes: dict from a name to the codes of the training images and those of the test images.
     """
-    from tfgen.evaluation.knn import knn_error
+    from tfgen.evaluation.knn import knn_errors
 
     train, test = run.data.train.labels, run.data.test.labels
     for name, (train_codes, test_codes) in codes.items():
-        for k in run.config.neighbors:
-            value = knn_error(train_codes, train, test_codes, test, k)
+        errors = knn_errors(train_codes, train, test_codes, test, run.config.neighbors)
+        for k, value in zip(run.config.neighbors, errors, strict=True):
             run.metric(f"knn{k}_error__{name}", value, "share misclassified", "test", len(test))
 
 
