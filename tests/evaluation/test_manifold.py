@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import sklearn
+from scipy.spatial.distance import cdist
 
 from tfgen.evaluation.manifold import precision_and_recall
 
@@ -41,3 +43,16 @@ def test_a_collapsed_generator_has_precision_and_no_recall_and_a_wild_one_neithe
     assert (precision, recall) == (0, 0)
     # Two sets from one distribution cover one another, up to the outermost points.
     assert min(precision_and_recall(rng.standard_normal((500, 4)), real)) > 0.8
+
+
+def test_distances_are_compared_in_parts_as_at_once():
+    """In parts of 50 of the 300 samples, which spread more and more: a part with another's radii has another recall."""
+    rng = np.random.default_rng(0)
+    real, generated = rng.standard_normal((400, 4)), np.linspace(0.1, 4, 300)[:, None] * rng.standard_normal((300, 4))
+    precision, recall = precision_and_recall(generated, real)
+    with sklearn.config_context(working_memory=50 * 400 * 8 / 2**20):
+        assert precision_and_recall(generated, real) == (precision, recall)
+    between, within = cdist(generated, real), np.sort(cdist(generated, generated), axis=1)[:, 3]
+    assert recall == np.mean(np.any(between <= within[:, None], axis=0)) < 1
+    assert recall != np.mean(np.any(between <= np.tile(within[:50], 6)[:, None], axis=0))
+    assert 0.3 < precision < 1

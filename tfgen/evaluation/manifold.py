@@ -23,13 +23,17 @@ def precision_and_recall(generated: np.ndarray, real: np.ndarray, neighbors: int
 
     Source: Kynkaanniemi et al. 2019, section 2, equation 1.
     """
-    return _fraction_inside(generated, real, neighbors), _fraction_inside(real, generated, neighbors)
+    radii, real_radii = _radii(generated, neighbors), _radii(real, neighbors)
+    inside, covered, row = [], np.zeros(len(real), bool), 0
+    for distances in pairwise_distances_chunked(generated, real):
+        inside.append(np.any(distances <= real_radii, axis=1))
+        covered |= np.any(distances <= radii[row : row + len(distances), None], axis=0)
+        row += len(distances)
+    return float(np.mean(np.concatenate(inside))), float(np.mean(covered))
 
 
-def _fraction_inside(points, centres, neighbors):
-    """Returns the fraction of points inside at least one centre's ball."""
+def _radii(centres, neighbors):
+    """Returns the distance from each centre to its k-th nearest neighbour."""
     # One more neighbour, since the nearest centre to a centre is itself.
     distances, _ = NearestNeighbors(n_neighbors=neighbors + 1, algorithm="brute").fit(centres).kneighbors(centres)
-    radii = distances[:, -1]
-    inside = pairwise_distances_chunked(points, centres, reduce_func=lambda d, start: np.any(d <= radii, axis=1))
-    return float(np.mean(np.concatenate(list(inside))))
+    return distances[:, -1]
