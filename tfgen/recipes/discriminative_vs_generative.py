@@ -140,8 +140,17 @@ def experiment(run):
         for on, train, test in (("pixels", pixels, test_pixels), ("code", code, test_code)):
             print(f"training the classifiers on {len(labels):,} images: {on}", flush=True)
             for name, classifier in classical.scikit_learn_classifiers(config, on == "pixels", run.seed).items():
-                errors[name][on] = np.mean(classifier.fit(train, labels).predict(test) != test_labels)
-                if (name, on) == ("naive_bayes", "pixels"):
+
+                def measure(classifier=classifier, train=train, test=test):
+                    return {"error": float(np.mean(classifier.fit(train, labels).predict(test) != test_labels))}
+
+                if on == "pixels" and name != "naive_bayes":
+                    settings = {**classifier.get_params(), "num_train": len(labels)}
+                    seed = settings.pop("random_state", None)
+                    errors[name][on] = run.baseline(f"{name}_on_pixels", measure, seed, **settings)["error"]
+                    continue
+                errors[name][on] = measure()["error"]
+                if on == "pixels":
                     samples[name] = classical.sample_naive_bayes(classifier, np.random.default_rng([run.seed, 0]))
             try:
                 classify, mixture_samples = classical.gaussian_mixtures(config, train, labels, run.seed)

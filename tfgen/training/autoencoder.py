@@ -41,13 +41,16 @@ def measure_pca(run, components):
 
     PCA is fitted to training and validation images: nothing is chosen for it, so it may see them all.
     """
-    test = scale(run.data.test.images).numpy()
-    train = pixels_for_pca(run.data)
-    if components > min(train.shape):
-        print(f"leaving out PCA with {components} components: there are only {min(train.shape)}", flush=True)
+    data, name = run.data, f"pca_squared_error__{components}"
+    most = min(len(data.train) + len(data.validation), data.pixels)
+    if components > most:
+        print(f"leaving out PCA with {components} components: there are only {most}", flush=True)
         return
-    value = pca_squared_error(train, test, components)
-    run.metric(f"pca_squared_error__{components}", value, squared_error_unit(run.data), "test", len(test))
+
+    def measure():
+        return {"mean": pca_squared_error(pixels_for_pca(data), scale(data.test.images).numpy(), components)}
+
+    run.metric(name, run.baseline(name, measure)["mean"], squared_error_unit(data), "test", len(data.test))
 
 
 def pixels_for_pca(data):

@@ -1,17 +1,21 @@
 """One run of a recipe, as its `experiment` sees it: configuration, data, training, and what is kept of it."""
 
+import json
 import math
 import zlib
 
 import keras
 import numpy as np
+import sklearn
 import tensorflow as tf
 
+import tfgen
 from tfgen import figures
 from tfgen.console import stop_if_asked
 from tfgen.data.batches import blocks, without_tuning
 from tfgen.export import export
 from tfgen.files import write_atomically
+from tfgen.training.baselines import kept
 from tfgen.training.blocks import use_blocks
 from tfgen.training.checkpoint import (
     Checkpoint,
@@ -225,7 +229,29 @@ class Run:
         stop_if_asked()
         export(endpoints, self.directory / "saved_model", self.data.image_shape)
 
-    # Runs beside this one.
+    # What lies beside this run.
+
+    def baseline(self, name, compute, seed=None, **parameters):
+        """Returns numbers that no training decides, computed once for this run and those beside it.
+
+        They are kept in `baselines/<name>.json`, or `<name>_seed_<seed>.json`, beside the runs that others need.
+
+        Args:
+            name: of the file.
+            compute: function without arguments to a dict from lower-case names to numbers: a function of the data, the
+                seed and the parameters alone.
+            seed: int >= 0, or None if no seed decides the numbers.
+            **parameters: what else decides them, as JSON has it.
+        """
+        identity = {
+            "data_sha256": self.data.sha256,
+            "deterministic": self.deterministic,
+            **{package.__name__: package.__version__ for package in (tfgen, np, sklearn, tf)},
+            "seed": seed,
+            "parameters": json.loads(json.dumps(parameters)),
+        }
+        file = f"{name}.json" if seed is None else f"{name}_seed_{seed}.json"
+        return kept((self._needed_dir or self.directory.parent) / "baselines" / file, identity, compute)
 
     def directory_of(self, name):
         """Returns the directory of the finished run of a recipe that this one needs."""

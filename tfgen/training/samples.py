@@ -1,5 +1,6 @@
 """How good generated images are, by the verdicts and the features of a classifier trained on true ones."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -52,12 +53,19 @@ class ReferenceClassifier:
 
 def record_parzen(run, name, points):
     """Records the Parzen log-likelihood of the test images under points; sigma is the best for validation images."""
+    _record_parzen(run, name, _measure_parzen(run.data, points))
+
+
+def _measure_parzen(data, points):
     # As many validation images as the authors' code takes.
-    validation, test = (scale(images).numpy() for images in (run.data.validation.images[:1000], run.data.test.images))
-    result = parzen_log_likelihood(points, validation, test)
-    unit = f"nats per image, window of {len(points):,} points"
-    details = {key: getattr(result, key) for key in ("standard_error", "sigma", "at_edge")}
-    run.metric(name, result.log_likelihood, unit, "test", len(test), **details)
+    validation, test = (scale(images).numpy() for images in (data.validation.images[:1000], data.test.images))
+    return {"points": len(points), **dataclasses.asdict(parzen_log_likelihood(points, validation, test))}
+
+
+def _record_parzen(run, name, measured):
+    unit = f"nats per image, window of {measured['points']:,} points"
+    details = {key: measured[key] for key in ("standard_error", "sigma", "at_edge")}
+    run.metric(name, measured["log_likelihood"], unit, "test", len(run.data.test.images), **details)
 
 
 def measure_samples(run, classifier, samples, suffix=""):
@@ -109,8 +117,14 @@ def measure_baselines(run, classifier, n):
     data = run.data
     train = scale(data.train.images).numpy()
     n = min(n, len(train))
-    record_parzen(run, "parzen_log_likelihood__train_images", train[:n])
-    record_parzen(run, "parzen_log_likelihood__kmeans_centres", kmeans_centres(train, n, run.seed))
+    points = {
+        "train_images": ({"n": n}, lambda: train[:n]),
+        "kmeans_centres": ({"n": n, "seed": run.seed}, lambda: kmeans_centres(train, n, run.seed)),
+    }
+    for key, (parameters, make) in points.items():
+        name = f"parzen_log_likelihood__{key}"
+        measured = run.baseline(name, lambda make=make: _measure_parzen(data, make()), **parameters)
+        _record_parzen(run, name, measured)
     if classifier is None:
         return
     # Not training images: the classifier has fitted its features to them.
