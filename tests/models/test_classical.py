@@ -4,7 +4,6 @@ import types
 
 import numpy as np
 import pytest
-from sklearn.svm import SVC
 
 from tfgen.models import classical, markov_chain
 from tfgen.recipes import RECIPES
@@ -85,17 +84,3 @@ def test_a_sample_of_naive_bayes_has_each_class_s_shares_of_pixels():
     assert np.mean(z**2) == pytest.approx(1, abs=0.1)
     # Wrong: the classes' order turned round.
     assert np.mean((images.mean(axis=0) - shares[::-1]) ** 2) > 10 * np.mean((images.mean(axis=0) - shares) ** 2)
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10])
-def test_the_support_vector_machine_decides_by_products_as_libsvm_does(classes):
-    """On overlapping classes of unequal sizes, more points than are judged at a time; some votes are even."""
-    rng = np.random.default_rng(0)
-    labels = np.concatenate([np.arange(classes).repeat(2), rng.integers(classes, size=300) ** 2 % classes]) + 5
-    points = rng.standard_normal((len(labels), 4)) + rng.standard_normal((classes + 5, 4))[labels]
-    machine = classical.SupportVectorMachine(C=10.0).fit(np.float32(points), labels)
-    x = np.float32(3 * rng.standard_normal((2345, 4)))
-    expected = SVC.predict(machine, x)
-    assert machine.predict(x).tolist() == expected.tolist() and len(set(expected)) > classes / 2
-    machine.dual_coef_ = -machine.dual_coef_  # wrong: the other side of each boundary
-    assert np.mean(machine.predict(x) != expected) > 0.3
