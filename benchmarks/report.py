@@ -5,43 +5,58 @@ import statistics
 from tfgen import figures
 
 MIB = 2**20
-
-
 # Column of the summary -> variant.
 PEERS = {
+    "JAX": "jax",
     "Keras `fit`": "keras",
     "TensorFlow 1": "tensorflow1",
-    "PyTorch": "torch",
-    "PyTorch, fused Adam": "torch-fused",
-    "PyTorch, DataLoader": "torch-dataloader",
+    "PyTorch": "torch-fused",
+    "`torch.compile`": "torch-compile",
+    "DataLoader": "torch-dataloader",
 }
 
 
 def summary(training):
     """Returns the README's Markdown table: how many times as fast as each peer tfgen trains, the median over rounds.
 
-    The last column is the fraction that tfgen reaches of the rate of a step's matrix products alone, in the same
-    precision.
+    The last column is the fraction that tfgen reaches of the rate of a step's matrix products alone, see `limit`.
     """
     rows = []
     for workload, result in training.items():
         for name, ratios in result["ratios"].items():
             rate = f"{statistics.median(result['variants'][name]['images_per_second']):,.0f}"
-            times = [f"{ratios[peer]['median']:.2f}" if peer in ratios else "not installed" for peer in PEERS.values()]
-            fraction = f"{100 * ratios[name.replace('tfgen', 'products')]['median']:.0f} %"
-            rows.append([f"`{workload}`{name.removeprefix('tfgen').replace('-', ', ')}", rate, *times, fraction])
+            times = [f"{ratios[peer]['median']:.2f}" if peer in ratios else "not measured" for peer in PEERS.values()]
+            fraction = _fraction(result, name)
+            model = f"`{workload}`{name.removeprefix('tfgen').replace('-', ', ')}"
+            rows.append([model, f"{rate}", *times, fraction])
     return _table(["model", "images/s", *PEERS, "of the products' rate"], rows)
+
+
+def limit(result, name):
+    """Returns the variant that computes the matrix products fastest, in the median, in the precision of a variant."""
+    rates = {
+        variant: statistics.median(measured["images_per_second"])
+        for variant, measured in result["variants"].items()
+        if variant.startswith("products") and variant.endswith("bfloat16") == name.endswith("bfloat16")
+    }
+    return max(rates, key=rates.get)
+
+
+def _fraction(result, name):
+    products = limit(result, name)
+    return f"{100 * result['ratios'][name][products]['median']:.0f} %"
 
 
 def tables(results):
     """Returns the Markdown of what was measured."""
     environment = results["environment"]
-    versions = ", ".join(f"{name} {environment[name]}" for name in ("tensorflow", "keras", "torch"))
+    versions = ", ".join(f"{name} {environment[name]}" for name in ("tensorflow", "keras", "jax", "torch"))
     parts = [
         f"{environment['processor']}, {environment['cpus']} cores; {versions}; images: {results['data']}; "
         f"{results['rounds']} rounds; load before: {results['load_before']:.1f}."
     ]
-    parts += [f"### Training: times as fast as\n\n{summary(results['training'])}"] if "training" in results else []
+    if "training" in results:
+        parts.append(f"### Training: times as fast as\n\n{summary(results['training'])}")
     for name, workload in results.get("training", {}).items():
         parts.append(f"### Training: {name}\n\n{_training(workload)}")
     if "scaling" in results:
@@ -65,16 +80,16 @@ def _training(workload):
     header += ["GFLOP/s", "compiling, s", "to the first step, s", "peak memory, MiB"]
     rows = []
     for name, result in workload["variants"].items():
-        ratios = [_ratio(workload["ratios"][reference].get(name)) for reference in references]
+        ratios = [
+            f"{_ratio(ratio)}" if (ratio := workload["ratios"][reference].get(name)) else "" for reference in references
+        ]
         rates = [f"{statistics.median(result['images_per_second']):,.0f}", *ratios, f"{result['gflops']:.0f}"]
         start = [f"{result[key]:.1f}" for key in ("compile_seconds", "first_step_seconds")]
-        rows.append([name, *rates, *start, _mib(result)])
+        rows.append([f"{name}", *rates, *start, _mib(result)])
     lines = [_table(header, rows), ""]
     for name in references:
-        products = name.replace("tfgen", "products")
-        if products in workload["ratios"][name]:
-            percentage = 100 * workload["ratios"][name][products]["median"]
-            lines.append(f"{name}: {percentage:.0f} % of the rate of the matrix products alone.")
+        fastest = limit(workload, name)
+        lines.append(f"{name}: {_fraction(workload, name)} of the rate of the matrix products alone, by `{fastest}`.")
         parts = workload["variants"][name]["breakdown"]
         rest = ", ".join(f"{part} {1000 * parts[part]:.2f}" for part in ("input", "compute", "update", "rest"))
         lines.append(f"{name}: a step of {1000 * parts['whole']:.2f} ms: {rest} ms.")
@@ -115,7 +130,7 @@ def _table(header, rows):
 
 
 def _ratio(summary):
-    return f"{summary['median']:.2f} ({summary['min']:.2f} to {summary['max']:.2f})" if summary else ""
+    return f"{summary['median']:.2f} ({summary['min']:.2f} to {summary['max']:.2f})"
 
 
 def _mib(result):
