@@ -2,6 +2,7 @@
 
 import statistics
 
+from benchmarks import load
 from tfgen import figures
 
 MIB = 2**20
@@ -14,6 +15,7 @@ PEERS = {
     "`torch.compile`": "torch-compile",
     "DataLoader": "torch-dataloader",
 }
+MARK = " *"
 
 
 def summary(training):
@@ -25,10 +27,13 @@ def summary(training):
     for workload, result in training.items():
         for name, ratios in result["ratios"].items():
             rate = f"{statistics.median(result['variants'][name]['images_per_second']):,.0f}"
-            times = [f"{ratios[peer]['median']:.2f}" if peer in ratios else "not measured" for peer in PEERS.values()]
+            times = [
+                f"{ratios[peer]['median']:.2f}{_mark(result, name, peer)}" if peer in ratios else "not measured"
+                for peer in PEERS.values()
+            ]
             fraction = _fraction(result, name)
             model = f"`{workload}`{name.removeprefix('tfgen').replace('-', ', ')}"
-            rows.append([model, f"{rate}", *times, fraction])
+            rows.append([model, f"{rate}{_mark(result, name)}", *times, fraction])
     return _table(["model", "images/s", *PEERS, "of the products' rate"], rows)
 
 
@@ -44,7 +49,12 @@ def limit(result, name):
 
 def _fraction(result, name):
     products = limit(result, name)
-    return f"{100 * result['ratios'][name][products]['median']:.0f} %"
+    return f"{100 * result['ratios'][name][products]['median']:.0f} %{_mark(result, name, products)}"
+
+
+def _mark(result, *names):
+    """Returns the mark of what a variant was measured in if other programs disturbed one of the variants."""
+    return MARK if any(load.disturbed(result["variants"][name]["load_of_others"]) for name in names) else ""
 
 
 def tables(results):
@@ -56,6 +66,7 @@ def tables(results):
         f"{results['rounds']} rounds; load before: {results['load_before']:.1f}."
     ]
     if "training" in results:
+        parts.append(_note(results["training"]))
         parts.append(f"### Training: times as fast as\n\n{summary(results['training'])}")
     for name, workload in results.get("training", {}).items():
         parts.append(f"### Training: {name}\n\n{_training(workload)}")
@@ -74,6 +85,21 @@ def tables(results):
     return "\n\n".join(parts)
 
 
+def _note(training):
+    """Returns a line on the programs that ran beside the variants."""
+    disturbed = {
+        load.disturbed(variant["load_of_others"])
+        for result in training.values()
+        for variant in result["variants"].values()
+    }
+    if None in disturbed:
+        return "Whether other programs took a part of the machine is not known: it has no /proc/stat."
+    limit = f"{100 * load.LIMIT:.0f} % of the machine in the median round"
+    if True in disturbed:
+        return f"What has the mark{MARK} is unreliable: meanwhile other programs took more than {limit}."
+    return f"While a variant of training was measured, other programs took no more than {limit}."
+
+
 def _training(workload):
     references = list(workload["ratios"])
     header = ["variant", "images/s", *(f"{name} is faster by" for name in references)]
@@ -81,11 +107,14 @@ def _training(workload):
     rows = []
     for name, result in workload["variants"].items():
         ratios = [
-            f"{_ratio(ratio)}" if (ratio := workload["ratios"][reference].get(name)) else "" for reference in references
+            f"{_ratio(ratio)}{_mark(workload, reference, name)}"
+            if (ratio := workload["ratios"][reference].get(name))
+            else ""
+            for reference in references
         ]
         rates = [f"{statistics.median(result['images_per_second']):,.0f}", *ratios, f"{result['gflops']:.0f}"]
         start = [f"{result[key]:.1f}" for key in ("compile_seconds", "first_step_seconds")]
-        rows.append([f"{name}", *rates, *start, _mib(result)])
+        rows.append([f"{name}{_mark(workload, name)}", *rates, *start, _mib(result)])
     lines = [_table(header, rows), ""]
     for name in references:
         fastest = limit(workload, name)

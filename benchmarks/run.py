@@ -6,7 +6,7 @@ import pathlib
 import statistics
 import tempfile
 
-from benchmarks import evaluation, inference, report, training
+from benchmarks import evaluation, inference, load, report, training
 from benchmarks.worker import Worker
 from tfgen import figures
 from tfgen.files import write_atomically
@@ -56,8 +56,9 @@ def run(sections, workloads, rounds, seconds, full, quick, data_dir, output_dir)
                 measured = training.measure(workload, images, rounds, seconds, training.variants(workload), size)
                 results["training"][workload] = measured
                 for variant, result in measured["variants"].items():
+                    beside = " beside other programs" if load.disturbed(result["load_of_others"]) else ""
                     rate = statistics.median(result["images_per_second"])
-                    print(f"  {variant}: {rate:,.0f} images/s", flush=True)
+                    print(f"  {variant}: {rate:,.0f} images/s{beside}", flush=True)
         if "scaling" in sections:
             print("training at other sizes ...", flush=True)
             scales = {"batch_size": (64,)} if quick else training.SCALES

@@ -81,7 +81,7 @@ def measure(name, images, rounds, seconds, chosen, size):
 
     Returns:
         dict of "variants", "ratios" and "flops", the operations of a step. "variants" has for each variant a dict:
-        `images_per_second` in each round; `import_seconds`, from the start
+        `images_per_second` and `load_of_others` (see `load.of_others`) in each round; `import_seconds`, from the start
         of the process until the model is built; `compile_seconds`, by which the first training took longer than the
         second; `first_step_seconds`, the sum of these two and a step; `peak_memory`; `gflops`, see `Workload.flops`;
         for variants of tfgen, `breakdown` of a step. "ratios" has for each variant of tfgen the `summary` of its rate
@@ -102,6 +102,7 @@ def measure(name, images, rounds, seconds, chosen, size):
                 "first_step_seconds": worker.seconds + compiling + second / unit,
                 "threads": worker.description["threads"],
                 "images_per_second": [],
+                "load_of_others": [],
             }
             workers[variant], steps[variant] = worker, unit * max(1, round(seconds / second))
         for number in range(rounds):
@@ -109,6 +110,7 @@ def measure(name, images, rounds, seconds, chosen, size):
             for variant in list(workers)[:: -1 if number % 2 else 1]:
                 count, taken = workers[variant].call("train", steps=steps[variant])
                 results[variant]["images_per_second"].append(count / taken)
+                results[variant]["load_of_others"].append(workers[variant].load_of_others)
         for variant, worker in workers.items():
             result = results[variant]
             result["peak_memory"] = worker.peak_memory

@@ -270,11 +270,14 @@ def test_the_table_of_speed_is_that_of_the_measurement_kept():
     assert {"scaling", "inference", "evaluation"} <= set(measured)
 
 
-def test_the_measurement_of_speed_kept_has_every_peer_and_exceeds_no_limit():
+def test_the_measurement_of_speed_kept_was_disturbed_by_no_other_program():
     measured = json.loads((ROOT / "docs" / "benchmark" / "benchmark.json").read_text())
-    if not any("jax" in result["variants"] for result in measured["training"].values()):
-        pytest.skip("NOT TESTED: the measurement kept has no JAX")
+    variants = [variant for result in measured["training"].values() for variant in result["variants"].values()]
+    if not any("load_of_others" in variant for variant in variants):
+        pytest.skip("NOT TESTED: the measurement kept tells nothing of other programs")
     for family, result in measured["training"].items():
+        for name, variant in result["variants"].items():
+            assert statistics.median(variant["load_of_others"]) <= 0.05, (family, name)
         # All that can be left out was measured, and nothing is faster than the fastest way to its products.
         ways = ("products-tensorflow", "products-xla", "products-numpy", "products-torch")
         assert {"jax", "torch-compile", *ways} <= set(result["variants"])

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -18,7 +19,7 @@ import tensorflow as tf
 from helpers import Killed, contents
 
 from benchmarks import __main__ as command
-from benchmarks import matrix_products, numpy_peers, plain_keras, report, tensorflow1, tfgen_trainer, training
+from benchmarks import load, matrix_products, numpy_peers, plain_keras, report, tensorflow1, tfgen_trainer, training
 from benchmarks.data import Images
 from benchmarks.evaluation_workers import Evaluation
 from benchmarks.keras_inference import _tensor_names
@@ -528,11 +529,50 @@ def test_a_run_writes_what_it_measured(fakes, tmp_path, monkeypatch, capsys):
     assert "training images: random" in printed and tables in printed
 
 
-def measured():
-    """Returns a training of one workload."""
+def test_what_other_programs_took_is_told_from_the_kernel_s_counters(tmp_path):
+    """Of 400 ticks 100 passed idle and 20 waiting for a disk; of the 280 others the process and its children had 80."""
+    for name, counters, times in (
+        ("before", "10 20 30 1000 40 50 60 70 5 5", "7 5 3 1"),
+        ("after", "160 50 60 1100 60 80 80 90 105 105", "57 15 18 6"),
+    ):
+        (tmp_path / name / "42").mkdir(parents=True)
+        (tmp_path / name / "stat").write_text(f"cpu  {counters}\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+        (tmp_path / name / "42" / "stat").write_text(f"42 (a) name) S 1 1 1 0 -1 0 0 0 0 0 {times} 20 0 9 0 77\n")
+    before, after = (load.reading(42, tmp_path / name) for name in ("before", "after"))
+    assert before == (1280, 240, 16)
+    assert load.of_others(before, after) == pytest.approx(200 / 400)
+    # The last ticks of the process are not in the machine's counters yet.
+    assert load.of_others((100, 50, 10), (200, 60, 21)) == 0
+    assert load.reading(42, tmp_path) is None
+    assert load.of_others(None, after) is None and load.of_others(before, None) is None
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/stat").exists(), reason="no /proc/stat here")
+def test_the_work_of_the_measured_process_is_its_own():
+    """By its own clock; and the machine was busy at least as long."""
+    before, started = load.reading(os.getpid()), time.process_time()
+    while time.process_time() < started + 0.3:
+        pass
+    after, ticks = load.reading(os.getpid()), os.sysconf("SC_CLK_TCK")
+    total, busy, own = (b - a for a, b in zip(before, after, strict=True))
+    assert own / ticks == pytest.approx(0.3, abs=0.05)
+    assert own - 5 <= busy <= total
+
+
+def test_a_variant_is_disturbed_if_the_median_round_was():
+    assert load.disturbed([0.0, 0.9, 0.04]) is False
+    assert load.disturbed([0.0, 0.06, 0.9]) is True
+    assert load.disturbed([0.9, None, 0.9]) is None
+
+
+def measured_with(**loads):
+    """Returns a training of one workload, in which other programs took so much beside each variant."""
     rates = {"tfgen": 100.0, "keras": 50.0, "jax": 80.0, "products-xla": 200.0, "products-torch": 160.0}
     common = {"gflops": 1.0, "compile_seconds": 0.0, "first_step_seconds": 0.0, "peak_memory": 0}
-    variants = {name: {"images_per_second": [rate] * 3, **common} for name, rate in rates.items()}
+    variants = {
+        name: {"images_per_second": [rate] * 3, "load_of_others": loads.get(name, [0.01] * 3), **common}
+        for name, rate in rates.items()
+    }
     variants["tfgen"]["breakdown"] = dict.fromkeys(("whole", "input", "compute", "update", "rest"), 0.001)
     ratios = {
         name: dict.fromkeys(("median", "min", "max"), 100 / rate) for name, rate in rates.items() if name != "tfgen"
@@ -541,7 +581,7 @@ def measured():
 
 
 def test_the_limit_is_the_fastest_way_to_the_products():
-    training = measured()
+    training = measured_with()
     variants = training["gan"]["variants"]
     assert report.limit(training["gan"], "tfgen") == "products-xla"
     # In the precision of the variant.
@@ -552,6 +592,30 @@ def test_the_limit_is_the_fastest_way_to_the_products():
     variants["products-torch"]["images_per_second"] = [160.0, 190.0, 900.0]
     variants["products-xla"]["images_per_second"] = [180.0, 180.0, 180.0]
     assert report.limit(training["gan"], "tfgen") == "products-torch"
+
+
+def test_rows_and_ratios_beside_other_programs_are_marked():
+    none, some, all_ = (
+        report.tables({**MADE, "training": measured_with(**loads)})
+        for loads in ({}, {"keras": [0.2] * 3, "products-torch": [0.2] * 3}, {"tfgen": [0.0, 0.2, 0.2]})
+    )
+    peers = {"JAX": "1.25", "Keras `fit`": "2.00"}
+    cells = [peers.get(peer, "not measured") for peer in report.PEERS]
+    assert f"| `gan` | 100 | {' | '.join(cells)} | 50 % |" in none
+    assert "other programs took no more than 5 % of the machine in the median round" in none and " *" not in none
+
+    assert f"| `gan` | 100 | {' | '.join(cells)} | 50 % |".replace("2.00", "2.00 *") in some
+    assert "| keras * | 50 | 2.00 (2.00 to 2.00) * |" in some and "| jax | 80 | 1.25 (1.25 to 1.25) |" in some
+    assert "tfgen: 50 % of the rate of the matrix products alone, by `products-xla`" in some
+    assert "What has the mark * is unreliable: meanwhile other programs took more than 5 % of the machine" in some
+
+    assert "| `gan` | 100 * | 1.25 * | 2.00 * |" in all_ and "| 50 % * |" in all_
+    assert "| tfgen * | 100 |" in all_ and "| jax | 80 | 1.25 (1.25 to 1.25) * |" in all_
+
+
+def test_it_is_told_if_the_load_cannot_be_known():
+    tables = report.tables({**MADE, "training": measured_with(jax=[None] * 3)})
+    assert "is not known" in tables and " *" not in tables and "no more than" not in tables
 
 
 def test_variants_that_lack_something_are_left_out_and_told(monkeypatch, tmp_path):
