@@ -22,7 +22,7 @@ help:
 	@echo "make test         run the tests but the slow ones (ARGS=tests/models, say, for some)"
 	@echo "make test-all     run all tests: the resume of every recipe and the like too"
 	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
-	@echo "make benchmark    speed beside plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
+	@echo "make benchmark    speed beside JAX, plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
 	@echo "make docs         write the documents that come from the recipes and from docs/results"
 	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST"
 	@echo "make notebook     run notebooks/lecture.ipynb and keep its outputs in it"

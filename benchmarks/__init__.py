@@ -6,6 +6,7 @@ next round goes in the reverse order. Ratios are taken within a round, in which 
 are reported as median, minimum and maximum over the rounds. Start-up and compilation are timed separately. Each
 framework uses its default number of threads.
 
-No other program should run on the machine. PyTorch loses most if one occupies a core, since its threads wait for each
+No other program should run on the machine. What they took of it is recorded, and marks the rows that it made
+unreliable. PyTorch loses most if one occupies a core, since its threads wait for each
 other after each operation.
 """

@@ -1,12 +1,12 @@
 """The training images of all variants, and the versions of the libraries."""
 
 import importlib.metadata
-import importlib.util
 import pathlib
 import platform
 
 import numpy as np
 
+from benchmarks.training import has
 from benchmarks.workloads import PIXELS
 from tfgen import data
 from tfgen.data import tfds
@@ -28,8 +28,8 @@ class Images:
         else:
             images = np.random.default_rng(0).integers(256, size=(50_000, PIXELS), dtype=np.uint8)
         np.save(path, images)
-        torch = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None
-        versions = {**environment(), "torch": torch, "processor": _processor()}
+        peers = {name: importlib.metadata.version(name) if has(name) else None for name in ("jax", "torch")}
+        versions = {**environment(), **peers, "processor": _processor()}
         self.description = {"data": "mnist" if prepared else "random", "environment": versions}
 
 

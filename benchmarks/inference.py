@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.training import has_torch, summary
+from benchmarks.training import has, summary
 from benchmarks.worker import Worker
 from benchmarks.workloads import WORKLOADS
 from tfgen.errors import RunError
@@ -45,7 +45,7 @@ def measure(directory, rounds, seconds):
             ways = {"C++ runtime": (stack.enter_context(served), {})}
             if input_dim is not None:
                 ways |= {how: (keras, {"how": how}) for how in ("predict", "call", "function")}
-                if has_torch():
+                if has("torch"):
                     ways["torch"] = (stack.enter_context(Worker(".pytorch:Inference", layers=layers)), {})
             ways["products"] = (stack.enter_context(Worker(".numpy_peers:MatrixProducts", layers=layers)), {})
             results[signature] = {str(batch): _rounds(ways, batch, rounds, seconds) for batch in BATCHES}

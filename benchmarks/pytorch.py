@@ -1,4 +1,4 @@
-"""The same training and inference in PyTorch, eager."""
+"""The same training in PyTorch, eager or compiled, and inference, eager."""
 
 import time
 
@@ -34,20 +34,28 @@ class Trainer:
     MNIST and ToTensor, each image becomes a PIL image and then a float tensor when it is read. `backward()` computes
     all gradients, and the losses are read after each batch.
 
+    Compiled: by hand, but `torch.compile` makes one program of each loss and one of its gradient. This gradient holds
+    every weight that requires one, so only those that are updated do.
+
     Args:
         fused: whether Adam is `Adam(fused=True)`.
         data_loader: whether batches come from a DataLoader.
+        compiled: whether the losses are compiled.
     """
 
-    def __init__(self, images, workload, fused=False, data_loader=False, **size):
+    def __init__(self, images, workload, fused=False, data_loader=False, compiled=False, **size):
         self.workload = sized(workload, **size)
         self.data_loader = data_loader
+        self.compiled = compiled
         self.networks = {name: network(layers) for name, layers in self.workload.networks.items()}
         self.updates = []
         for names, loss in LOSSES[self.workload.model].items():
             weights = [weight for name in names for weight in self.networks[name].parameters()]
+            if compiled:
+                torch.compiler.config.force_disable_caches = True  # So that the time to compile is measured.
+                loss = torch.compile(loss, dynamic=False)
             # Adam's defaults, except for Keras's epsilon.
-            self.updates.append((loss, weights, torch.optim.Adam(weights, lr=1e-3, eps=1e-7, fused=fused)))
+            self.updates.append((names, loss, weights, torch.optim.Adam(weights, lr=1e-3, eps=1e-7, fused=fused)))
         images = load_images(images, self.workload)
         batch_size = self.workload.config.batch_size
         if data_loader:
@@ -84,7 +92,10 @@ class Trainer:
         for _ in range(steps):
             x = next(self.batches)
             images += len(x)
-            for loss_of, weights, optimizer in self.updates:
+            for names, loss_of, weights, optimizer in self.updates:
+                if self.compiled:
+                    for name, network in self.networks.items():
+                        network.requires_grad_(name in names)
                 optimizer.zero_grad()
                 loss = loss_of(self.networks, x, self._noise(len(x)))
                 if self.data_loader:

@@ -2,46 +2,72 @@
 
 import statistics
 
+from benchmarks import load
 from tfgen import figures
 
 MIB = 2**20
-
-
 # Column of the summary -> variant.
 PEERS = {
+    "JAX": "jax",
     "Keras `fit`": "keras",
     "TensorFlow 1": "tensorflow1",
-    "PyTorch": "torch",
-    "PyTorch, fused Adam": "torch-fused",
-    "PyTorch, DataLoader": "torch-dataloader",
+    "PyTorch": "torch-fused",
+    "`torch.compile`": "torch-compile",
+    "DataLoader": "torch-dataloader",
 }
+MARK = " *"
 
 
 def summary(training):
     """Returns the README's Markdown table: how many times as fast as each peer tfgen trains, the median over rounds.
 
-    The last column is the fraction that tfgen reaches of the rate of a step's matrix products alone, in the same
-    precision.
+    The last column is the fraction that tfgen reaches of the rate of a step's matrix products alone, see `limit`.
     """
     rows = []
     for workload, result in training.items():
         for name, ratios in result["ratios"].items():
             rate = f"{statistics.median(result['variants'][name]['images_per_second']):,.0f}"
-            times = [f"{ratios[peer]['median']:.2f}" if peer in ratios else "not installed" for peer in PEERS.values()]
-            fraction = f"{100 * ratios[name.replace('tfgen', 'products')]['median']:.0f} %"
-            rows.append([f"`{workload}`{name.removeprefix('tfgen').replace('-', ', ')}", rate, *times, fraction])
+            times = [
+                f"{ratios[peer]['median']:.2f}{_mark(result, name, peer)}" if peer in ratios else "not measured"
+                for peer in PEERS.values()
+            ]
+            fraction = _fraction(result, name)
+            model = f"`{workload}`{name.removeprefix('tfgen').replace('-', ', ')}"
+            rows.append([model, f"{rate}{_mark(result, name)}", *times, fraction])
     return _table(["model", "images/s", *PEERS, "of the products' rate"], rows)
+
+
+def limit(result, name):
+    """Returns the variant that computes the matrix products fastest, in the median, in the precision of a variant."""
+    rates = {
+        variant: statistics.median(measured["images_per_second"])
+        for variant, measured in result["variants"].items()
+        if variant.startswith("products") and variant.endswith("bfloat16") == name.endswith("bfloat16")
+    }
+    return max(rates, key=rates.get)
+
+
+def _fraction(result, name):
+    products = limit(result, name)
+    return f"{100 * result['ratios'][name][products]['median']:.0f} %{_mark(result, name, products)}"
+
+
+def _mark(result, *names):
+    """Returns the mark of what a variant was measured in if other programs disturbed one of the variants."""
+    return MARK if any(load.disturbed(result["variants"][name]["load_of_others"]) for name in names) else ""
 
 
 def tables(results):
     """Returns the Markdown of what was measured."""
     environment = results["environment"]
-    versions = ", ".join(f"{name} {environment[name]}" for name in ("tensorflow", "keras", "torch"))
+    versions = ", ".join(f"{name} {environment[name]}" for name in ("tensorflow", "keras", "jax", "torch"))
     parts = [
         f"{environment['processor']}, {environment['cpus']} cores; {versions}; images: {results['data']}; "
         f"{results['rounds']} rounds; load before: {results['load_before']:.1f}."
     ]
-    parts += [f"### Training: times as fast as\n\n{summary(results['training'])}"] if "training" in results else []
+    if "training" in results:
+        parts.append(_note(results["training"]))
+        parts.append(f"### Training: times as fast as\n\n{summary(results['training'])}")
     for name, workload in results.get("training", {}).items():
         parts.append(f"### Training: {name}\n\n{_training(workload)}")
     if "scaling" in results:
@@ -59,22 +85,40 @@ def tables(results):
     return "\n\n".join(parts)
 
 
+def _note(training):
+    """Returns a line on the programs that ran beside the variants."""
+    disturbed = {
+        load.disturbed(variant["load_of_others"])
+        for result in training.values()
+        for variant in result["variants"].values()
+    }
+    if None in disturbed:
+        return "Whether other programs took a part of the machine is not known: it has no /proc/stat."
+    limit = f"{100 * load.LIMIT:.0f} % of the machine in the median round"
+    if True in disturbed:
+        return f"What has the mark{MARK} is unreliable: meanwhile other programs took more than {limit}."
+    return f"While a variant of training was measured, other programs took no more than {limit}."
+
+
 def _training(workload):
     references = list(workload["ratios"])
     header = ["variant", "images/s", *(f"{name} is faster by" for name in references)]
     header += ["GFLOP/s", "compiling, s", "to the first step, s", "peak memory, MiB"]
     rows = []
     for name, result in workload["variants"].items():
-        ratios = [_ratio(workload["ratios"][reference].get(name)) for reference in references]
+        ratios = [
+            f"{_ratio(ratio)}{_mark(workload, reference, name)}"
+            if (ratio := workload["ratios"][reference].get(name))
+            else ""
+            for reference in references
+        ]
         rates = [f"{statistics.median(result['images_per_second']):,.0f}", *ratios, f"{result['gflops']:.0f}"]
         start = [f"{result[key]:.1f}" for key in ("compile_seconds", "first_step_seconds")]
-        rows.append([name, *rates, *start, _mib(result)])
+        rows.append([f"{name}{_mark(workload, name)}", *rates, *start, _mib(result)])
     lines = [_table(header, rows), ""]
     for name in references:
-        products = name.replace("tfgen", "products")
-        if products in workload["ratios"][name]:
-            percentage = 100 * workload["ratios"][name][products]["median"]
-            lines.append(f"{name}: {percentage:.0f} % of the rate of the matrix products alone.")
+        fastest = limit(workload, name)
+        lines.append(f"{name}: {_fraction(workload, name)} of the rate of the matrix products alone, by `{fastest}`.")
         parts = workload["variants"][name]["breakdown"]
         rest = ", ".join(f"{part} {1000 * parts[part]:.2f}" for part in ("input", "compute", "update", "rest"))
         lines.append(f"{name}: a step of {1000 * parts['whole']:.2f} ms: {rest} ms.")
@@ -115,7 +159,7 @@ def _table(header, rows):
 
 
 def _ratio(summary):
-    return f"{summary['median']:.2f} ({summary['min']:.2f} to {summary['max']:.2f})" if summary else ""
+    return f"{summary['median']:.2f} ({summary['min']:.2f} to {summary['max']:.2f})"
 
 
 def _mib(result):

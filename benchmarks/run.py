@@ -6,7 +6,7 @@ import pathlib
 import statistics
 import tempfile
 
-from benchmarks import evaluation, inference, report, training
+from benchmarks import evaluation, inference, load, report, training
 from benchmarks.worker import Worker
 from tfgen import figures
 from tfgen.files import write_atomically
@@ -32,20 +32,21 @@ def run(sections, workloads, rounds, seconds, full, quick, data_dir, output_dir)
     """
     if quick:
         rounds, seconds = QUICK["rounds"], QUICK["seconds"]
-    load, _, _ = os.getloadavg()
-    results = {"rounds": rounds, "seconds": seconds, "load_before": load}
+    load_before, _, _ = os.getloadavg()
+    results = {"rounds": rounds, "seconds": seconds, "load_before": load_before}
     with tempfile.TemporaryDirectory() as directory:
         images = pathlib.Path(directory) / "images.npy"
         with Worker(".data:Images", data_dir=data_dir, path=str(images)) as worker:
             results |= worker.description
         print(f"training images: {results['data']}; {os.cpu_count()} CPU cores", flush=True)
-        if not training.has_torch() and {"training", "inference"} & set(sections):
+        if {"training", "inference"} & set(sections):
+            for variant in training.VARIANTS:
+                if (lack := training.lack(variant)) is not None:
+                    print(f"skipped: {variant}: {lack}", flush=True)
+        if load_before > BUSY:
             print(
-                "PyTorch is not installed, so its variants are skipped: pip install 'tfgen[benchmark]'",
-                flush=True,
+                f"*** Other programs are running (load {load_before:.1f}): the ratios are unreliable. ***", flush=True
             )
-        if load > BUSY:
-            print(f"*** Other programs are running (load {load:.1f}): the ratios are unreliable. ***", flush=True)
         if "training" in sections:
             results["training"] = {}
             for workload in workloads:
@@ -55,7 +56,9 @@ def run(sections, workloads, rounds, seconds, full, quick, data_dir, output_dir)
                 measured = training.measure(workload, images, rounds, seconds, training.variants(workload), size)
                 results["training"][workload] = measured
                 for variant, result in measured["variants"].items():
-                    print(f"  {variant}: {statistics.median(result['images_per_second']):,.0f} images/s", flush=True)
+                    beside = " beside other programs" if load.disturbed(result["load_of_others"]) else ""
+                    rate = statistics.median(result["images_per_second"])
+                    print(f"  {variant}: {rate:,.0f} images/s{beside}", flush=True)
         if "scaling" in sections:
             print("training at other sizes ...", flush=True)
             scales = {"batch_size": (64,)} if quick else training.SCALES

@@ -2,7 +2,12 @@
 
 import contextlib
 import importlib.util
+import os
+import pathlib
+import shutil
 import statistics
+import sys
+import sysconfig
 
 from benchmarks.worker import Worker
 from benchmarks.workloads import WORKLOADS, sized
@@ -10,17 +15,22 @@ from benchmarks.workloads import WORKLOADS, sized
 # Variant -> the class that trains it, and its options. The others are compared with the first.
 VARIANTS = {
     "tfgen": (".tfgen_trainer:Trainer", {}),
+    "jax": (".jax_scan:Trainer", {}),
     "keras": (".plain_keras:Trainer", {}),
     "tensorflow1": (".tensorflow1:Trainer", {}),
     "torch": (".pytorch:Trainer", {}),
     "torch-fused": (".pytorch:Trainer", {"fused": True}),
+    "torch-compile": (".pytorch:Trainer", {"fused": True, "compiled": True}),
     "torch-dataloader": (".pytorch:Trainer", {"data_loader": True}),
-    "products": (".matrix_products:Trainer", {}),
+    "products-tensorflow": (".matrix_products:Trainer", {"way": "tensorflow"}),
+    "products-xla": (".matrix_products:Trainer", {"way": "xla"}),
+    "products-numpy": (".matrix_products:Trainer", {"way": "numpy"}),
+    "products-torch": (".matrix_products:Trainer", {"way": "torch"}),
 }
 # More variants for workloads whose matrix products are large enough to gain from half the bytes.
 BFLOAT16 = {
-    "tfgen-bfloat16": (".tfgen_trainer:Trainer", {"precision": "mixed_bfloat16"}),
-    "products-bfloat16": (".matrix_products:Trainer", {"precision": "mixed_bfloat16"}),
+    f"{name}-bfloat16": (VARIANTS[name][0], {**VARIANTS[name][1], "precision": "mixed_bfloat16"})
+    for name in ("tfgen", "products-tensorflow", "products-xla", "products-torch")
 }
 BFLOAT16_WORKLOADS = ("gan-1200", "autoencoder-1200")
 SCALES = {
@@ -30,15 +40,32 @@ SCALES = {
 }
 
 
-def has_torch():
-    """Returns whether PyTorch is installed, without loading it."""
-    return importlib.util.find_spec("torch") is not None
+def has(package):
+    """Returns whether a package is installed, without loading it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def lack(variant):
+    """Returns what a variant lacks to run on this machine, or None."""
+    packages = {"jax": ("jax", "optax"), "torch": ("torch",)}
+    for framework, needed in packages.items():
+        if framework in variant.split("-") and not all(map(has, needed)):
+            return f"{' or '.join(needed)} is not installed: pip install 'tfgen[benchmark]'"
+    if variant == "torch-compile" and not has_compiler():
+        return "torch.compile needs a C++ compiler and Python's headers: install g++ and python3-dev, say"
+    return None
+
+
+def has_compiler():
+    """Returns whether `torch.compile` finds what it compiles with: the compiler of CXX, or its default, and headers."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    return bool(shutil.which(compiler)) and (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists()
 
 
 def variants(workload):
     """Returns the variants that can train a workload on this machine; see `VARIANTS`."""
     chosen = VARIANTS | (BFLOAT16 if workload in BFLOAT16_WORKLOADS else {})
-    return {name: variant for name, variant in chosen.items() if has_torch() or not name.startswith("torch")}
+    return {name: variant for name, variant in chosen.items() if lack(name) is None}
 
 
 def measure(name, images, rounds, seconds, chosen, size):
@@ -54,10 +81,11 @@ def measure(name, images, rounds, seconds, chosen, size):
 
     Returns:
         dict of "variants", "ratios" and "flops", the operations of a step. "variants" has for each variant a dict:
-        `images_per_second` in each round; `import_seconds`, from the start of the process until the model is built;
-        `compile_seconds`, by which the first training took longer than the second; `first_step_seconds`, the sum of
-        these two and a step; `peak_memory`; `gflops`, see `Workload.flops`; for variants of tfgen, `breakdown` of a
-        step. "ratios" has for each variant of tfgen the `summary` of its rate over every other variant's.
+        `images_per_second` and `load_of_others` (see `load.of_others`) in each round; `import_seconds`, from the start
+        of the process until the model is built; `compile_seconds`, by which the first training took longer than the
+        second; `first_step_seconds`, the sum of these two and a step; `peak_memory`; `gflops`, see `Workload.flops`;
+        for variants of tfgen, `breakdown` of a step. "ratios" has for each variant of tfgen the `summary` of its rate
+        over every other variant's.
     """
     workload = sized(name, **size)
     results = {}
@@ -74,6 +102,7 @@ def measure(name, images, rounds, seconds, chosen, size):
                 "first_step_seconds": worker.seconds + compiling + second / unit,
                 "threads": worker.description["threads"],
                 "images_per_second": [],
+                "load_of_others": [],
             }
             workers[variant], steps[variant] = worker, unit * max(1, round(seconds / second))
         for number in range(rounds):
@@ -81,6 +110,7 @@ def measure(name, images, rounds, seconds, chosen, size):
             for variant in list(workers)[:: -1 if number % 2 else 1]:
                 count, taken = workers[variant].call("train", steps=steps[variant])
                 results[variant]["images_per_second"].append(count / taken)
+                results[variant]["load_of_others"].append(workers[variant].load_of_others)
         for variant, worker in workers.items():
             result = results[variant]
             result["peak_memory"] = worker.peak_memory

@@ -12,6 +12,7 @@ import tempfile
 import time
 import traceback
 
+from benchmarks import load
 from tfgen.errors import InputError, RunError
 
 
@@ -26,6 +27,7 @@ class Worker:
         seconds: from the start of the process until the object is made, imports included.
         description: the object's `description`.
         peak_memory: the process's peak resident size so far, in bytes.
+        load_of_others: the part of the machine that other programs took during the last call; see `load.of_others`.
     """
 
     def __init__(self, subject, **arguments):
@@ -50,6 +52,7 @@ class Worker:
 
     def call(self, method, **arguments):
         """Returns `(result, seconds)` of a method; raises the process's error, or `RunError` if it died."""
+        before = load.reading(self.process.pid)
         try:
             self.process.stdin.write(json.dumps([method, arguments]) + "\n")
             self.process.stdin.flush()
@@ -67,6 +70,7 @@ class Worker:
             kind = InputError if answer["wrong_use"] else RunError
             raise kind(answer["error"] if answer["wrong_use"] else f"{self.subject}, {method}: {answer['error']}")
         self.peak_memory = answer["peak_memory"]
+        self.load_of_others = load.of_others(before, load.reading(self.process.pid))
         return answer["result"], answer["seconds"]
 
     def __enter__(self):

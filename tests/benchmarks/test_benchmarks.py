@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import tensorflow as tf
 from helpers import Killed, contents
 
 from benchmarks import __main__ as command
-from benchmarks import numpy_peers, plain_keras, report, tensorflow1, tfgen_trainer, training
+from benchmarks import load, matrix_products, numpy_peers, plain_keras, report, tensorflow1, tfgen_trainer, training
 from benchmarks.data import Images
 from benchmarks.evaluation_workers import Evaluation
 from benchmarks.keras_inference import _tensor_names
@@ -38,12 +40,24 @@ from tfgen.recipes import MODULES, RECIPES
 from tfgen.training.checkpoint import optimizers_of
 from tfgen.training.run import Run
 
-# PyTorch looks for a GPU, and warns where it finds no driver.
-pytestmark = pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning")
+pytestmark = [
+    # PyTorch looks for a GPU, and warns where it finds no driver.
+    pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning"),
+    # Its compiler uses what PyTorch deprecates, and warns that it has no cache.
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled:UserWarning"),
+]
 
 LECTURE = ("gan", "vae", "autoencoder")
 MADE = {
-    "environment": {"processor": "a processor", "cpus": 2, "tensorflow": "2.21.0", "keras": "3.15.1", "torch": None},
+    "environment": {
+        "processor": "a processor",
+        "cpus": 2,
+        "tensorflow": "2.21.0",
+        "keras": "3.15.1",
+        "jax": None,
+        "torch": None,
+    },
     "data": "mnist",
     "rounds": 9,
     "load_before": 0.25,
@@ -84,20 +98,39 @@ def import_torch():
     return pytest.importorskip("torch", reason="NOT TESTED: no PyTorch here: pip install 'tfgen[benchmark]'")
 
 
-def torch_loss_functions(path, name, networks, num_images=200):
+def import_jax():
+    return pytest.importorskip("jax", reason="NOT TESTED: no JAX here: pip install 'tfgen[benchmark]'")
+
+
+def jax_loss_functions(path, name, networks, num_images=200):
+    jax = import_jax()
+    from benchmarks import jax_scan
+
+    trainer = jax_scan.Trainer(path, name, num_images=num_images)
+    _, optimizers = trainer.state
+    pairs = {key: list(zip(arrays[::2], arrays[1::2], strict=True)) for key, arrays in networks.items()}
+    trainer.state = jax.tree.map(jax.numpy.array, pairs), optimizers
+
+    def evaluate(x, noise):
+        weights, _ = trainer.state
+        return [float(trainer._loss({}, weights, loss, x, noise)) for loss in trainer.losses.values()]
+
+    return trainer, evaluate
+
+
+def torch_loss_functions(path, name, networks, num_images=200, **options):
     torch = import_torch()
     from benchmarks import pytorch
 
-    trainer = pytorch.Trainer(path, name, num_images=num_images)
+    trainer = pytorch.Trainer(path, name, num_images=num_images, **options)
     for key, arrays in networks.items():
         for weight, array in zip(trainer.networks[key].parameters(), arrays, strict=True):
             weight.data = torch.tensor(array.T)
-    losses = pytorch.LOSSES[trainer.workload.model].values()
 
     def evaluate(x, noise):
         return [
             loss(trainer.networks, torch.tensor(x), None if noise is None else torch.tensor(noise)).item()
-            for loss in losses
+            for _, loss, _, _ in trainer.updates
         ]
 
     return trainer, evaluate
@@ -116,11 +149,24 @@ def tensorflow1_loss_functions(path, name, networks, num_images=200):
     return trainer, evaluate
 
 
-PEERS = {"torch": torch_loss_functions, "tensorflow1": tensorflow1_loss_functions}
+def compiled_torch_loss_functions(path, name, networks, num_images=200):
+    if not training.has_compiler():
+        pytest.skip("NOT TESTED: no C++ compiler here, or no Python headers")
+    return torch_loss_functions(path, name, networks, num_images, fused=True, compiled=True)
+
+
+PEERS = {
+    "jax": jax_loss_functions,
+    "torch": torch_loss_functions,
+    "torch-compile": compiled_torch_loss_functions,
+    "tensorflow1": tensorflow1_loss_functions,
+}
 
 
 def weights_of(peer, trainer, names):
-    if peer == "torch":
+    if peer == "jax":
+        return [np.asarray(array) for name in names for layer in trainer.state[0][name] for array in layer]
+    if peer.startswith("torch"):
         return [w.detach().numpy().T.copy() for name in names for w in trainer.networks[name].parameters()]
     return trainer.session.run(trainer._weights(names))
 
@@ -303,6 +349,60 @@ def test_operations_are_counted_as_by_hand():
     assert WORKLOADS["vae"].flops() == 2 * 100 * (3 * sum(layers) - layers[0])
 
 
+def products_by_hand(products, steps, chained):
+    """Returns the results of the last of some steps; if chained, as `matrix_products._xla` chains them."""
+    lefts, rights, _ = matrix_products.matrices(products)
+    for _ in range(steps):
+        results = []
+        for i, (kind, *_) in enumerate(products):
+            left, right = lefts[i].T if kind == "weights" else lefts[i], rights[i].T if kind == "inputs" else rights[i]
+            results.append(np.einsum("ij,jk->ik", left, right))
+            if chained:  # `lefts` holds one array for each shape.
+                lefts[(i + 1) % len(products)][0, 0] = results[-1][0, 0]
+    return results
+
+
+def last_of_each_shape(results):
+    """Returns shape -> result: all that is left where results of one shape have one place."""
+    return {tuple(result.shape): result for result in results}
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("way", matrix_products.WAYS)
+def test_every_way_computes_the_products_of_a_step(way, precision):
+    if way == "torch":
+        import_torch()
+    if (way, precision) == ("numpy", "mixed_bfloat16"):
+        with pytest.raises(KeyError, match="mixed_bfloat16"):
+            matrix_products.Trainer("", "gan", way, precision)
+        return
+    trainer = matrix_products.Trainer("", "gan", way, precision, batch_size=12, units=16)
+    assert trainer.train(2) == 24
+    products = trainer.workload.matrix_products()
+    expected = last_of_each_shape(products_by_hand(products, 2, chained=way == "xla"))
+    measured = last_of_each_shape(trainer.compute(2))
+    assert measured.keys() == expected.keys()
+    errors = [
+        np.max(np.abs((result.float().numpy() if way == "torch" else np.float32(result)) / expected[shape] - 1))
+        for shape, result in measured.items()
+    ]
+    if precision == "float32":
+        assert max(errors) < 1e-5
+    else:  # Of 8 bits.
+        assert 1e-4 < max(errors) < 0.03
+
+
+def test_xla_cannot_move_a_product_out_of_the_loop():
+    """The first product of a step holds an element of the last one of the step before."""
+    trainer = matrix_products.Trainer("", "gan", "xla", batch_size=12, units=16)
+    products = trainer.workload.matrix_products()
+    for steps in (1, 2):
+        first = trainer.compute(steps)[0][0]
+        np.testing.assert_allclose(first, products_by_hand(products, steps, chained=True)[0][0], rtol=1e-5)
+        same = np.allclose(first, products_by_hand(products, steps, chained=False)[0][0], rtol=1e-3)
+        assert same is (steps == 1)
+
+
 # A variant that needs no framework: it says that a step of 128 images takes so many milliseconds, and puts the clock of
 # its process, which stands still otherwise, forward as far.
 FAKE = """
@@ -341,17 +441,19 @@ def fakes(tmp_path, monkeypatch):
     return {
         "tfgen": (fake, {"milliseconds": 10}),
         "keras": (fake, {"milliseconds": 30}),
-        "products": (fake, {"milliseconds": 5}),
+        "products-xla": (fake, {"milliseconds": 6}),
+        "products-numpy": (fake, {"milliseconds": 5}),
     }
 
 
 def test_rates_and_ratios_are_those_of_the_variants(fakes):
     measured = training.measure("gan", "none", 3, 0.06, fakes, {})
     rates = {name: np.median(result["images_per_second"]) for name, result in measured["variants"].items()}
-    assert rates == pytest.approx({"tfgen": 12_800, "keras": 128 / 0.03, "products": 25_600})
+    expected = {"tfgen": 12_800, "keras": 128 / 0.03, "products-xla": 128 / 0.006, "products-numpy": 25_600}
+    assert rates == pytest.approx(expected)
     ratios = measured["ratios"]["tfgen"]
     assert ratios["keras"] == pytest.approx(dict.fromkeys(("median", "min", "max"), 3))
-    assert ratios["products"] == pytest.approx(dict.fromkeys(("median", "min", "max"), 0.5))
+    assert ratios["products-numpy"] == pytest.approx(dict.fromkeys(("median", "min", "max"), 0.5))
     assert all(len(result["images_per_second"]) == 3 for result in measured["variants"].values())
     assert measured["variants"]["tfgen"]["gflops"] == pytest.approx(WORKLOADS["gan"].flops() / 0.01 / 1e9)
     assert 1e6 < measured["variants"]["keras"]["peak_memory"] < 1e9
@@ -421,9 +523,115 @@ def test_a_run_writes_what_it_measured(fakes, tmp_path, monkeypatch, capsys):
     tables = (tmp_path / "out" / "benchmark.md").read_text()
     assert tables == report.tables(results) + "\n"
     ratio = results["training"]["gan"]["ratios"]["tfgen"]["keras"]["median"]
-    assert f"{ratio:.2f} (" in tables and "compute 1.00" in tables and "% of the rate of the matrix products" in tables
+    assert f"{ratio:.2f} (" in tables and "compute 1.00" in tables
+    assert re.search(r"tfgen: 50 %.* of the rate of the matrix products alone, by `products-numpy`", tables)
     assert (tmp_path / "out" / "benchmark.png").read_bytes().startswith(b"\x89PNG")
     assert "training images: random" in printed and tables in printed
+
+
+def test_what_other_programs_took_is_told_from_the_kernel_s_counters(tmp_path):
+    """Of 400 ticks 100 passed idle and 20 waiting for a disk; of the 280 others the process and its children had 80."""
+    for name, counters, times in (
+        ("before", "10 20 30 1000 40 50 60 70 5 5", "7 5 3 1"),
+        ("after", "160 50 60 1100 60 80 80 90 105 105", "57 15 18 6"),
+    ):
+        (tmp_path / name / "42").mkdir(parents=True)
+        (tmp_path / name / "stat").write_text(f"cpu  {counters}\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+        (tmp_path / name / "42" / "stat").write_text(f"42 (a) name) S 1 1 1 0 -1 0 0 0 0 0 {times} 20 0 9 0 77\n")
+    before, after = (load.reading(42, tmp_path / name) for name in ("before", "after"))
+    assert before == (1280, 240, 16)
+    assert load.of_others(before, after) == pytest.approx(200 / 400)
+    # The last ticks of the process are not in the machine's counters yet.
+    assert load.of_others((100, 50, 10), (200, 60, 21)) == 0
+    assert load.reading(42, tmp_path) is None
+    assert load.of_others(None, after) is None and load.of_others(before, None) is None
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/stat").exists(), reason="no /proc/stat here")
+def test_the_work_of_the_measured_process_is_its_own():
+    """By its own clock; and the machine was busy at least as long."""
+    before, started = load.reading(os.getpid()), time.process_time()
+    while time.process_time() < started + 0.3:
+        pass
+    after, ticks = load.reading(os.getpid()), os.sysconf("SC_CLK_TCK")
+    total, busy, own = (b - a for a, b in zip(before, after, strict=True))
+    assert own / ticks == pytest.approx(0.3, abs=0.05)
+    assert own - 5 <= busy <= total
+
+
+def test_a_variant_is_disturbed_if_the_median_round_was():
+    assert load.disturbed([0.0, 0.9, 0.04]) is False
+    assert load.disturbed([0.0, 0.06, 0.9]) is True
+    assert load.disturbed([0.9, None, 0.9]) is None
+
+
+def measured_with(**loads):
+    """Returns a training of one workload, in which other programs took so much beside each variant."""
+    rates = {"tfgen": 100.0, "keras": 50.0, "jax": 80.0, "products-xla": 200.0, "products-torch": 160.0}
+    common = {"gflops": 1.0, "compile_seconds": 0.0, "first_step_seconds": 0.0, "peak_memory": 0}
+    variants = {
+        name: {"images_per_second": [rate] * 3, "load_of_others": loads.get(name, [0.01] * 3), **common}
+        for name, rate in rates.items()
+    }
+    variants["tfgen"]["breakdown"] = dict.fromkeys(("whole", "input", "compute", "update", "rest"), 0.001)
+    ratios = {
+        name: dict.fromkeys(("median", "min", "max"), 100 / rate) for name, rate in rates.items() if name != "tfgen"
+    }
+    return {"gan": {"variants": variants, "ratios": {"tfgen": ratios}}}
+
+
+def test_the_limit_is_the_fastest_way_to_the_products():
+    training = measured_with()
+    variants = training["gan"]["variants"]
+    assert report.limit(training["gan"], "tfgen") == "products-xla"
+    # In the precision of the variant.
+    variants["products-torch-bfloat16"] = {"images_per_second": [10.0]}
+    assert report.limit(training["gan"], "tfgen") == "products-xla"
+    assert report.limit(training["gan"], "tfgen-bfloat16") == "products-torch-bfloat16"
+    # By its median, not its best round.
+    variants["products-torch"]["images_per_second"] = [160.0, 190.0, 900.0]
+    variants["products-xla"]["images_per_second"] = [180.0, 180.0, 180.0]
+    assert report.limit(training["gan"], "tfgen") == "products-torch"
+
+
+def test_rows_and_ratios_beside_other_programs_are_marked():
+    none, some, all_ = (
+        report.tables({**MADE, "training": measured_with(**loads)})
+        for loads in ({}, {"keras": [0.2] * 3, "products-torch": [0.2] * 3}, {"tfgen": [0.0, 0.2, 0.2]})
+    )
+    peers = {"JAX": "1.25", "Keras `fit`": "2.00"}
+    cells = [peers.get(peer, "not measured") for peer in report.PEERS]
+    assert f"| `gan` | 100 | {' | '.join(cells)} | 50 % |" in none
+    assert "other programs took no more than 5 % of the machine in the median round" in none and " *" not in none
+
+    assert f"| `gan` | 100 | {' | '.join(cells)} | 50 % |".replace("2.00", "2.00 *") in some
+    assert "| keras * | 50 | 2.00 (2.00 to 2.00) * |" in some and "| jax | 80 | 1.25 (1.25 to 1.25) |" in some
+    assert "tfgen: 50 % of the rate of the matrix products alone, by `products-xla`" in some
+    assert "What has the mark * is unreliable: meanwhile other programs took more than 5 % of the machine" in some
+
+    assert "| `gan` | 100 * | 1.25 * | 2.00 * |" in all_ and "| 50 % * |" in all_
+    assert "| tfgen * | 100 |" in all_ and "| jax | 80 | 1.25 (1.25 to 1.25) * |" in all_
+
+
+def test_it_is_told_if_the_load_cannot_be_known():
+    tables = report.tables({**MADE, "training": measured_with(jax=[None] * 3)})
+    assert "is not known" in tables and " *" not in tables and "no more than" not in tables
+
+
+def test_variants_that_lack_something_are_left_out_and_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "has", lambda package: package not in ("torch", "optax"))
+    monkeypatch.setattr(training, "has_compiler", lambda: True)
+    kept = set(training.variants("gan-1200"))
+    assert {"tfgen-bfloat16", "keras", "tensorflow1", "products-numpy", "products-xla-bfloat16"} <= kept
+    assert not any("torch" in name or name == "jax" for name in kept)
+    assert "torch is not installed: pip" in training.lack("products-torch")
+    monkeypatch.setattr(training, "has", lambda package: True)
+    assert set(training.variants("gan")) == set(training.VARIANTS)
+    monkeypatch.undo()
+    monkeypatch.setattr(training, "has", lambda package: True)
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
+    assert set(training.VARIANTS) - set(training.variants("gan")) == {"torch-compile"}
+    assert "C++ compiler" in training.lack("torch-compile")
 
 
 def test_the_c_library_answers_as_the_model_does(tmp_path):
