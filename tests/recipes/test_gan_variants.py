@@ -43,7 +43,7 @@ def test_each_variant_is_measured_on_its_own_samples_and_verdicts(monkeypatch, d
     class GANStub:
         def __init__(self, input_dim, noise_dim, generator_units, discriminator_units, noise, loss, *rest, **options):
             self.variant = noise, loss
-            self.generator = types.SimpleNamespace(predict=self.generate)
+            self.generator = types.SimpleNamespace(predict_on_batch=self.generate)
 
         def compile(self, *optimizers, **options):
             pass

@@ -84,7 +84,8 @@ def test_bfloat16_is_of_the_products_alone_and_goes_without_xla(name, trained):
         assert {layer.compute_dtype for layer in hidden} == {computed}
         assert {layer.compute_dtype for layer in layers if layer not in hidden} <= {"float32"}
         assert {weight.dtype for weight in model.weights} == {"float32"}
-        assert model.jit_compile is compiled
+        # XLA's convolutions are slow on a CPU.
+        assert model.jit_compile is (compiled and name != "digit-classifier")
 
 
 @pytest.mark.parametrize("name", WITH_A_CHOICE)
