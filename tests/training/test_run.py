@@ -353,3 +353,15 @@ def test_predictions_are_the_model_s_outputs_however_many_rows(make_run):
     assert type(outputs) is np.ndarray and outputs.shape == (EVALUATION_BATCH + 7, 1)
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(outputs, x * kernel + bias, rtol=1e-6)
+
+
+def test_outputs_of_more_rows_than_are_predicted_at_a_time_are_those_of_the_model():
+    x = keras.Input((3,))
+    first, second = keras.layers.Dense(2)(x), keras.layers.Dense(4)(x)
+    rows = np.random.default_rng(0).normal(size=(2 * EVALUATION_BATCH + 7, 3)).astype(np.float32)
+    np.testing.assert_allclose(predict(keras.Model(x, first), rows), keras.Model(x, first)(rows), rtol=1e-5, atol=1e-6)
+    both = keras.Model(x, [first, second])
+    outputs = predict(both, rows)
+    assert [output.shape for output in outputs] == [(len(rows), 2), (len(rows), 4)]
+    for output, expected in zip(outputs, both(rows), strict=True):
+        np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)

@@ -32,13 +32,13 @@ EVALUATION_BATCH = 1000
 
 
 def predict(model, x):
-    """Returns a model's outputs for the rows of an array, as an array."""
+    """Returns a model's output for the rows of an array, as an array, or its outputs as a list of them."""
     outputs = []
     for i in range(0, len(x), EVALUATION_BATCH):
         stop_if_asked()
         # Of a small network Keras's `predict` spends most of its time on reading the array.
         outputs.append(model.predict_on_batch(x[i : i + EVALUATION_BATCH]))
-    return np.concatenate(outputs)
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
 
 class StopWhereItIsAsked(keras.callbacks.Callback):
