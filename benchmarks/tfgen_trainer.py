@@ -69,10 +69,9 @@ class Trainer:
         self.workload = sized(workload, **size)
         if precision != "float32":
             self.workload = dataclasses.replace(self.workload, config=self.workload.config.replace(precision=precision))
-        self.model, batches, self.steps_per_epoch = recipe(self.workload, load_images(images, self.workload))
-        use_blocks(self.model, batches)
-        self.blocks = blocks(batches, 0, self.model.steps_per_execution)
-        self.batches = batches.stream()
+        self.model, self.batches, self.steps_per_epoch = recipe(self.workload, load_images(images, self.workload))
+        use_blocks(self.model, self.batches)
+        self.blocks = blocks(self.batches, 0, self.model.steps_per_execution)
         self.description = {
             "unit": self.steps_per_epoch,
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
@@ -87,19 +86,25 @@ class Trainer:
     def breakdown(self):
         """Returns the seconds of a training step, "whole", and of its parts, each measured alone.
 
-        "input" reads a batch from the stream. "compute" is a step of a compiled loop over one batch, with the cheapest
-        update that needs every gradient, plain gradient descent. "update" is the additional time of that loop with the
-        recipe's optimizer. "rest" is Python and the remainder of `fit`: the whole without these parts. It is below 0 if
-        the input was prepared during the computation.
+        "input" reads the rows of an epoch's blocks. "compute" takes the epoch's steps on one block, with the cheapest
+        update that needs every gradient, plain gradient descent. "update" is the additional time with the recipe's
+        optimizer. "rest" is Python and the remainder of `fit`: the whole without these parts. It is below 0 if the
+        input was read during the computation.
         """
-        whole = _seconds(lambda: self.train(self.steps_per_epoch)) / self.steps_per_epoch
-        element = next(iter(self.batches))
-        calls, jit_compile = min(self.steps_per_epoch, 100), self.model.jit_compile
-        stream = self.batches.take(calls)
-        read = _seconds(lambda: stream.reduce(0.0, lambda total, x: total + _first(x))) / calls
-        with_update = _seconds(_loop(self.model, element, calls, jit_compile)) / calls
+        steps, calls = self.steps_per_epoch, self.steps_per_epoch // self.model.steps_per_execution
+        whole = _seconds(lambda: self.train(steps)) / steps
+        epoch, block = self.blocks.take(calls), next(iter(self.blocks))
+        read = _seconds(lambda: epoch.reduce(0.0, lambda total, block: total + _first(block[1]))) / steps
+
+        def again():
+            for _ in range(calls):
+                logs = self.model.train_function(iter([block]))
+            tf.nest.map_structure(np.asarray, logs)
+
+        with_update = _seconds(again) / steps
         _use_gradient_descent(self.model)
-        compute = _seconds(_loop(self.model, element, calls, jit_compile)) / calls
+        use_blocks(self.model, self.batches)
+        compute = _seconds(again) / steps
         update = with_update - compute
         return {"whole": whole, "input": read, "compute": compute, "update": update, "rest": whole - read - with_update}
 
@@ -115,23 +120,15 @@ def _seconds(function):
     return min(seconds)
 
 
-def _first(element):
-    """Returns the first pixel of an element of the stream."""
-    return tf.reshape(tf.nest.flatten(element)[0], [-1])[0]
-
-
-def _loop(model, element, calls, jit_compile):
-    """Returns a function that takes `calls` training steps on one element of the stream."""
-
-    @tf.function(jit_compile=jit_compile)
-    def loop():
-        for _ in tf.range(calls):
-            model.train_step(element)
-
-    return loop
+def _first(rows):
+    """Returns the first pixel of a block's rows."""
+    return tf.cast(tf.reshape(rows[0], [-1])[0], tf.float32)
 
 
 def _use_gradient_descent(model):
     """Compiles the model again with plain gradient descent, at a learning rate that leaves the weights in place."""
     optimizers = [keras.optimizers.SGD(1e-30) for _ in range(2 if isinstance(model, GAN) else 1)]
-    model.compile(*optimizers, **({} if model.loss is None else {"loss": model.loss}))
+    loss = {} if model.loss is None else {"loss": model.loss}
+    model.compile(
+        *optimizers, **loss, jit_compile=model.jit_compile, steps_per_execution=int(model.steps_per_execution)
+    )

@@ -137,7 +137,7 @@ class GAN(keras.Model):
     def sample_noise(
         self, shape: Sequence[int | tf.Tensor], seed: tf.Tensor, generator: Generator = THREEFRY
     ) -> tf.Tensor:
-        """Returns float32 noise of the given shape, a function of the `(2,)` integer seed."""
+        """Returns float32 noise of the given shape, a function of the `(2,)` integer seed and the generator."""
         return NOISES[self.noise](generator, shape, seed)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:

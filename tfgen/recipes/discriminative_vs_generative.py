@@ -144,14 +144,15 @@ def experiment(run):
                 def measure(classifier=classifier, train=train, test=test):
                     return {"error": float(np.mean(classifier.fit(train, labels).predict(test) != test_labels))}
 
-                if on == "pixels" and name != "naive_bayes":
-                    settings = {**classifier.get_params(), "num_train": len(labels)}
-                    seed = settings.pop("random_state", None)
-                    errors[name][on] = run.baseline(f"{name}_on_pixels", measure, seed, **settings)["error"]
+                if on == "code":
+                    errors[name][on] = measure()["error"]
                     continue
-                errors[name][on] = measure()["error"]
-                if on == "pixels":
-                    samples[name] = classical.sample_naive_bayes(classifier, np.random.default_rng([run.seed, 0]))
+                settings = {**classifier.get_params(), "num_train": len(labels)}
+                seed = settings.pop("random_state", None)
+                errors[name][on] = run.baseline(f"{name}_on_pixels", measure, seed, **settings)["error"]
+                if name == "naive_bayes":
+                    rng = np.random.default_rng([run.seed, 0])
+                    samples[name] = classical.sample_naive_bayes(classifier.fit(train, labels), rng)
             try:
                 classify, mixture_samples = classical.gaussian_mixtures(config, train, labels, run.seed)
             except ValueError as error:  # scikit-learn's, of covariances that are not positive definite.

@@ -172,29 +172,14 @@ def experiment(run):
         print(f"leaving out {count:,} labels: {data.name} has too few training images of a digit", flush=True)
     updates = dict(zip(config.label_counts, config.updates, strict=True)) | {None: config.all_labels_updates}
 
-    def choice(count, k):
-        """Returns which images are labelled, and the seed of initial weights and batches: functions of (seed, k)."""
-        rng = np.random.default_rng([run.seed, k])
-        chosen = np.arange(len(labels)) if count is None else balanced_subset(labels, data.classes, count, rng)
-        return chosen, int(rng.integers(2**31))
-
-    repeats = {**dict.fromkeys(counts, config.label_seeds), None: config.all_labels_seeds}
-
-    def linear_errors():
-        values = {}
-        for count, number in repeats.items():
-            for k in range(number):
-                chosen, _ = choice(count, k)
-                kernel, bias = softmax_regression(pixels[chosen], labels[chosen], config.linear_c)
-                wrong = np.argmax(test_pixels @ kernel + bias, axis=1) != test_labels
-                values[f"labels_{count or 'all'}_{k}"] = float(np.mean(wrong))
-        return values
-
     errors = {method: {} for method in METHODS}
-    for count, number in repeats.items():
+    for count in (*counts, None):
         print(f"training the classifiers on {count or len(labels):,} labels", flush=True)
-        for k in range(number):
-            chosen, seed = choice(count, k)
+        for k in range(config.label_seeds if count else config.all_labels_seeds):
+            # Labels, initial weights and the order of the batches: all of them functions of the run's seed and k.
+            rng = np.random.default_rng([run.seed, k])
+            chosen = np.arange(len(labels)) if count is None else balanced_subset(labels, data.classes, count, rng)
+            seed = int(rng.integers(2**31))
             logits = {}
             for suffix, (weights, codes, test_codes) in encoders.items():
                 head = softmax_regression(codes[chosen], labels[chosen], config.frozen_c)
@@ -205,19 +190,10 @@ def experiment(run):
                 if (suffix, count, k) == ("", None, 0):
                     run.export(classifier.endpoints(model))
             logits["scratch"] = fit_classifier(run, model, chosen, updates[count], seed, None, test_pixels)
+            kernel, bias = softmax_regression(pixels[chosen], labels[chosen], config.linear_c)
+            logits["linear"] = test_pixels @ kernel + bias
             for method, values in logits.items():
                 errors[method].setdefault(count, []).append(np.mean(np.argmax(values, axis=1) != test_labels))
-    linear = run.baseline(
-        "linear_on_pixels",
-        linear_errors,
-        seed=run.seed,
-        c=config.linear_c,
-        label_counts=counts,
-        label_seeds=config.label_seeds,
-        all_labels_seeds=config.all_labels_seeds,
-    )
-    for count, number in repeats.items():
-        errors["linear"][count] = [linear[f"labels_{count or 'all'}_{k}"] for k in range(number)]
 
     for count in (*counts, None):
         for method, of_counts in errors.items():

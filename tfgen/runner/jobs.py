@@ -1,4 +1,4 @@
-"""Runs in several processes, each with its share of the cores. The parent's side, above, imports no TensorFlow.
+"""Runs in several processes, each with its share of the cores. The parent's side imports no TensorFlow.
 
 The processes load TensorFlow and the data once. The parent gives each one run after another, those first that others
 need, and prints what they print.
@@ -178,14 +178,18 @@ class _Worker:
 
 
 def main(options):
-    """A process's side: loads TensorFlow and the data, and does what the lines of standard input ask for."""
+    """A process's side: loads TensorFlow, and does what the lines of standard input ask for.
+
+    The data are loaded for the first of them. So one process alone, that which checks, may have to download them.
+    """
     with interruptible():
         try:
             load_tensorflow(options["debug"])
             from tfgen import data
 
-            dataset = data.load(options["dataset"], options["data_dir"])
+            dataset = None
             for text in sys.stdin:
+                dataset = dataset or data.load(options["dataset"], options["data_dir"])
                 what, fields = json.loads(text)
                 _do(what, [Request(**each) for each in fields], dataset, options["tensorboard"])
                 print(f"{ANSWER}{{}}", flush=True)
