@@ -14,7 +14,7 @@ from tfgen.errors import InputError, RunError
 from tfgen.files import named_difference, sync, write_atomically
 
 # Of a training's time, the most that its checkpoints may take: where epochs are short, some are not saved.
-MOST_TIME_SAVING = 0.05
+MOST_TIME_SAVING = 0.02
 # What a checkpoint holds beside Keras's own files: whose it is, and the log until then.
 MEMBER = "tfgen.json"
 
