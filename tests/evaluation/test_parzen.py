@@ -1,6 +1,5 @@
 """Parzen-window log-likelihood: against its definition, as a density, and where it misleads."""
 
-
 import numpy as np
 import pytest
 from scipy import special, stats
