@@ -9,6 +9,8 @@ PROCESSES ?= -n 2
 PRESET ?= quick
 # Processes of make replicate, which share the cores.
 JOBS ?= 2
+# What make keep takes: the runs of make replicate, or with several seeds those of the first.
+RUNS = $(firstword $(wildcard runs/seed-0) runs)
 INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
@@ -24,7 +26,7 @@ help:
 	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
 	@echo "make benchmark    speed beside JAX, plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
 	@echo "make docs         write the documents that come from the recipes and from docs/results"
-	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST"
+	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST (ARGS=--seeds 0-4)"
 	@echo "make notebook     run notebooks/lecture.ipynb and keep its outputs in it"
 	@echo "make lint         check the style and the types"
 	@echo "make constraints  write constraints.txt: the versions that are installed here, and what suits other Pythons"
@@ -66,16 +68,16 @@ docs: $(INSTALLED)
 
 keep: $(INSTALLED)
 	mkdir -p docs/images
-	cp runs/gan/figures/samples_through_training.gif docs/images/gan_through_training.gif
-	cp runs/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
-	cp runs/clustering-autoencoder/figures/codes.png docs/images/codes.png
-	cp runs/vae-2d/figures/manifold.png docs/images/manifold.png
-	cp runs/discriminative-vs-generative/figures/decision_boundaries.png docs/images/boundaries.png
-	cp runs/gan-1d/figures/stages.png docs/images/gan_1d.png
-	cp runs/denoising-autoencoder/figures/denoised_masking.png docs/images/denoising.png
-	for run in runs/*[a-z]/results.json; do \
+	cp $(RUNS)/gan/figures/samples_through_training.gif docs/images/gan_through_training.gif
+	cp $(RUNS)/stacked-autoencoder/figures/reconstructions.png docs/images/autoencoder_reconstructions.png
+	cp $(RUNS)/clustering-autoencoder/figures/codes.png docs/images/codes.png
+	cp $(RUNS)/vae-2d/figures/manifold.png docs/images/manifold.png
+	cp $(RUNS)/discriminative-vs-generative/figures/decision_boundaries.png docs/images/boundaries.png
+	cp $(RUNS)/gan-1d/figures/stages.png docs/images/gan_1d.png
+	cp $(RUNS)/denoising-autoencoder/figures/denoised_masking.png docs/images/denoising.png
+	for run in $(RUNS)/*[a-z]/results.json $(wildcard runs/seed-[!0]*/*/results.json); do \
 		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
-			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$to; done
+			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$(dirname $$run)/training.csv $$to; done
 	$(BIN)/python -m tfgen.report.documents
 
 notebook: $(INSTALLED)

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import pathlib
 import shlex
 import shutil
 import signal
@@ -133,6 +134,12 @@ def _parser():
         help="replace the table in this file, such as docs/results.md, instead of printing it",
     )
     command.set_defaults(function=_table)
+
+    command = commands.add_parser(
+        "check", parents=[debug], help="is a run's result within the spread of the kept seeds?"
+    )
+    command.add_argument("run", metavar="RUN_DIR", help="directory of a finished run, such as runs/vae")
+    command.set_defaults(function=_check)
 
     command = commands.add_parser("data", help="show or prepare datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -385,6 +392,24 @@ def _table(args):
     else:
         tables.write_results_table(results, args.write)
         print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
+
+
+def _check(args):
+    from tfgen.report import check
+    from tfgen.runner.results import read_results
+
+    path = pathlib.Path(args.run, "results.json")
+    if not path.exists():
+        raise InputError(f"no finished run in {args.run}; name a directory such as runs/vae")
+    results = read_results(path)
+    kept = check.kept_runs(results)
+    comparisons = check.compare(results, kept)
+    print(f"{check.table(comparisons)}\n")
+    print(f"Curves over the kept ones: {check.draw(args.run, kept)}")
+    difference = check.differing_settings(results, kept)
+    if difference:
+        print(f"Other settings than the kept runs': {difference}")
+    print(check.verdict(results, kept, comparisons))
 
 
 def _data_status(args):

@@ -200,6 +200,34 @@ def curves(history, panels, log=False):
     return figure
 
 
+def curves_over(own, kept):
+    """Returns a run's training curves over those of other runs, a panel for each quantity of these.
+
+    Args:
+        own: dict from a quantity's name to its values, one an epoch; it may lack some.
+        kept: dict from a quantity's name to the list of such values of each other run.
+    """
+    columns = min(4, len(kept))
+    rows = -(-len(kept) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (name, runs) in zip(panels, kept.items(), strict=False):
+        for i, values in enumerate(runs):
+            label = None if i else f"{len(runs)} kept seeds"
+            axes.plot(np.arange(1, len(values) + 1), values, color="0.6", linewidth=1, label=label)
+        if name in own:
+            axes.plot(
+                np.arange(1, len(own[name]) + 1), own[name], color="C3", marker=_marker(own[name]), label="this run"
+            )
+        axes.set(title=name.replace("val_", "validation: ").replace("_", " "), xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    for axes in list(panels):
+        axes.set_axis_off()
+    return figure
+
+
 def class_fractions(fractions, title):
     """Returns a bar chart of the fraction of each class, with equal fractions as a line."""
     figure = Figure(figsize=(5, 3))

@@ -1,6 +1,7 @@
-"""Writes files atomically, locks them between processes, and reads JSON that may be damaged."""
+"""Writes files atomically, locks them between processes, and reads JSON and logs that may be damaged."""
 
 import contextlib
+import csv
 import json
 import math
 import os
@@ -165,3 +166,17 @@ def named_difference(earlier, now):
 def _short(value):
     """Returns a value as it is shown: of a checksum, the beginning."""
     return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else repr(value)
+
+
+def read_log(path):
+    """Returns a CSV log as a dict from column to its values, floats, one an epoch.
+
+    Raises:
+        InputError: if the file is no such log.
+    """
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except (ValueError, TypeError, LookupError, csv.Error) as error:
+        raise InputError(f"{path} is no log of a training ; restore it, or delete it") from error

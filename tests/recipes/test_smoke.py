@@ -9,11 +9,11 @@ import pytest
 from helpers import last_checkpoints
 
 from tfgen.export import violations
+from tfgen.files import read_log
 from tfgen.recipe import LECTURE
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
 from tfgen.runner.run import run
-from tfgen.training.checkpoint import read_log
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfgen import figures
 from tfgen.data.batches import scale
-from tfgen.training.checkpoint import read_log
+from tfgen.files import read_log
 
 NAME = "stacked-autoencoder"
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -201,3 +202,15 @@ def test_an_interruption_stops_the_processes(recipes, tmp_path, monkeypatch):
     assert len(processes) == 2
     for process in processes:
         assert process.poll() in (0, 130, -signal.SIGTERM)
+
+
+def test_a_process_whose_parent_is_gone_ends_without_a_traceback(recipes):
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [*jobs.PROGRAM, json.dumps(OPTIONS)], stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    os.close(read)
+    _, errors = process.communicate('["check", []]\n', timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in errors and "BrokenPipeError" not in errors

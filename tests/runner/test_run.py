@@ -18,12 +18,11 @@ from helpers import Killed, StubModule, contents
 import tfgen
 from tfgen import cli
 from tfgen.errors import InputError, RunError
-from tfgen.files import lock_of, locked
+from tfgen.files import lock_of, locked, read_log
 from tfgen.recipes import MODULES, RECIPES
 from tfgen.runner.environment import versions
 from tfgen.runner.request import Request
 from tfgen.runner.run import carry_out, run
-from tfgen.training.checkpoint import read_log
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -10,6 +10,7 @@ import pytest
 from helpers import Killed
 
 from tfgen.errors import InputError, RunError
+from tfgen.files import read_log
 from tfgen.losses import squared_error
 from tfgen.models.autoencoder import stacked_autoencoder
 from tfgen.models.gan import GAN
@@ -19,7 +20,6 @@ from tfgen.training.checkpoint import (
     EpochSeconds,
     StopWhereItDiverges,
     optimizers_of,
-    read_log,
     restore,
     start_anew,
 )

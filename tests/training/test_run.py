@@ -15,8 +15,8 @@ from helpers import Killed, StubModule, contents
 from tfgen.data import Split
 from tfgen.data.batches import Batches
 from tfgen.errors import RunError
+from tfgen.files import read_log
 from tfgen.recipe import Published
-from tfgen.training.checkpoint import read_log
 from tfgen.training.run import EVALUATION_BATCH, Run, predict
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.

@@ -8,6 +8,7 @@ import sys
 
 from tfgen.files import write_atomically
 from tfgen.recipes import MODULES, RECIPES
+from tfgen.report import check
 from tfgen.report.tables import HIGHLIGHTS_MARKS, highlights_table, replace_between, write_results_table
 from tfgen.runner.results import load_results
 
@@ -114,7 +115,9 @@ def changed_presets(results):
 
 
 def main(root="."):
-    """Writes docs/deviations.md and the tables of docs/results.md and both READMEs from recipes and kept results.
+    """Writes docs/deviations.md, the tables of docs/results.md and both READMEs, and what `tfgen check` compares with.
+
+    All from the recipes and the kept results.
 
     It prints the presets that differ from their kept results.
     """
@@ -124,6 +127,7 @@ def main(root="."):
     write_results_table(results, root / "docs" / "results.md")
     for name in ("README.md", "README.zh-CN.md"):
         replace_between(root / name, HIGHLIGHTS_MARKS, highlights_table(results, HIGHLIGHTS))
+    check.write_kept(results, root / KEPT, root / "tfgen" / "report" / check.KEPT.name)
     for line in changed_presets(results):
         print(f"the preset has changed since the kept result: {line}")
 

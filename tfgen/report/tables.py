@@ -13,7 +13,8 @@ from tfgen.recipe import PRESETS
 from tfgen.recipes import RECIPES
 
 
-def _number(value):
+def number(value):
+    """Returns a number as text, in four significant digits or with two decimals."""
     if value is None:
         return "not finite"
     if 1 <= abs(value) < 1e15 and float(value).is_integer():  # a count
@@ -23,7 +24,7 @@ def _number(value):
 
 def value_text(metric):
     """Returns a metric's value as text, with its standard deviation over seeds or its standard error if known."""
-    value = _number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
+    value = number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
     details = []
     if "standard_error" in metric:
         details.append(f"standard error {metric['standard_error']:.2g}")
@@ -47,7 +48,7 @@ def _published(result, name, source=True):
         return "not comparable"
     if published is None:
         return "not reported"
-    return _number(published.value) + (f" ({published.source})" if source else "")
+    return number(published.value) + (f" ({published.source})" if source else "")
 
 
 def rows(results):
@@ -72,9 +73,13 @@ HEADER = ("recipe", "lecture item", "metric", "published", "ours", "unit; split"
 def table(results):
     """Returns the results as a plain table with aligned columns: of several seeds, the mean and standard deviation."""
     if len({result["seed"] for result in results}) > 1:
-        results = [_mean_run(runs) for runs in _groups(results)]
-    lines = [HEADER, *rows(results)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+        results = [_mean_run(runs) for runs in groups(results)]
+    return aligned([HEADER, *rows(results)])
+
+
+def aligned(lines):
+    """Returns tuples of texts as a plain table with aligned columns, the first of them as its header."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([text[0], "-+-".join("-" * width for width in widths), *text[1:]])
 
@@ -100,7 +105,7 @@ def results_table(results):
     A line below the table names dataset, machine and versions.
     """
     lines = []
-    for runs in _groups(results):
+    for runs in groups(results):
         result = runs[0]
         options = command(result, seed=False, dataset=False).removeprefix("tfgen run ")
         seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -131,16 +136,16 @@ def highlights_table(results, highlights):
         results: the kept results.
         highlights: tuples of recipe, preset, metric, and the words for the model and for the measure.
     """
-    groups = {(runs[0]["recipe"], runs[0]["preset"]): runs for runs in _groups(results)}
+    kept = {(runs[0]["recipe"], runs[0]["preset"]): runs for runs in groups(results)}
     lines = []
     for recipe, preset, name, model, measure in highlights:
-        if (recipe, preset) not in groups:
+        if (recipe, preset) not in kept:
             raise InputError(
                 f"there are no kept results of {recipe} in preset {preset}, which the README's table shows"
             )
-        runs = groups[recipe, preset]
+        runs = kept[recipe, preset]
         metric, published = _over_seeds([run["metrics"][name] for run in runs]), RECIPES[recipe].published.get(name)
-        paper = "not reported" if published is None else _number(published.value)
+        paper = "not reported" if published is None else number(published.value)
         paper += " (not verified)" if published is not None and "not verified" in published.source else ""
         cells = (model, f"`{recipe} --preset {preset}`", measure, paper, value_text(metric).split(", sigma")[0])
         ours = cells[-1] + ")" * (cells[-1].count("(") - cells[-1].count(")"))
@@ -184,15 +189,15 @@ def as_setting(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _groups(results):
+def groups(results):
     """Returns lists of runs that differ only in the seed, in the order of recipes, presets and seeds."""
-    groups = {}
+    found = {}
     for result in results:
-        groups.setdefault((result["recipe"], result["preset"]), []).append(result)
+        found.setdefault((result["recipe"], result["preset"]), []).append(result)
     recipes, names = list(RECIPES), list(PRESETS)
-    ordered = sorted(groups.items(), key=lambda item: (recipes.index(item[0][0]), names.index(item[0][1])))
-    groups = [sorted(runs, key=lambda run: run["seed"]) for _, runs in ordered]
-    for runs in groups:
+    ordered = sorted(found.items(), key=lambda item: (recipes.index(item[0][0]), names.index(item[0][1])))
+    ordered = [sorted(runs, key=lambda run: run["seed"]) for _, runs in ordered]
+    for runs in ordered:
         what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
         if len({run["seed"] for run in runs}) < len(runs):
             raise InputError(f"{what} have the same seed twice; name each run's directory once")
@@ -204,7 +209,7 @@ def _groups(results):
             raise InputError(
                 f"{what} were measured with {len(classifiers)} classifiers; run them with the same digit-classifier"
             )
-    return groups
+    return ordered
 
 
 def _mean_run(runs):

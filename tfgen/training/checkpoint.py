@@ -1,6 +1,5 @@
 """A training's checkpoints and its log, and going on from them: bit for bit as if nothing had happened."""
 
-import csv
 import json
 import math
 import os
@@ -170,13 +169,6 @@ def _last_whole(checkpoint):
             raise InputError(f"{error}; delete {checkpoint.parent.parent} to start over") from error
         print(f"{error}: going on from {earlier.name}", flush=True)
         return earlier, kept
-
-
-def read_log(path):
-    """Returns a CSV log as a dict from column to its values, one an epoch."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def start_anew(model, weights):

@@ -14,7 +14,7 @@ from tfgen import figures
 from tfgen.console import stop_if_asked
 from tfgen.data.batches import blocks, without_tuning
 from tfgen.export import export
-from tfgen.files import write_atomically
+from tfgen.files import read_log, write_atomically
 from tfgen.training.baselines import kept
 from tfgen.training.blocks import use_blocks
 from tfgen.training.checkpoint import (
@@ -22,7 +22,6 @@ from tfgen.training.checkpoint import (
     EpochSeconds,
     StopWhereItDiverges,
     previous,
-    read_log,
     restore,
 )
 from tfgen.training.progress import Progress

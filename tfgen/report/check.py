@@ -1,0 +1,171 @@
+"""Whether a run came out as the kept runs of other seeds did: `tfgen check`. Imports no TensorFlow."""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+
+from tfgen.errors import InputError, RunError
+from tfgen.files import read_json, read_log, write_atomically
+from tfgen.recipes import RECIPES
+from tfgen.report.tables import aligned, groups, number
+
+KEPT = pathlib.Path(__file__).with_name("kept.json")
+LEAST_SEEDS = 3
+PROBABILITY = 0.999
+# A deviation counts as no less than this share of the mean: some metrics hardly depend on the seed, but in their last
+# digits on the machine and the versions.
+FLOOR = 0.001
+HEADER = ("metric", "value", "kept mean", "deviation", "allowed", "verdict")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A metric of a run beside the same of n kept runs.
+
+    Attributes:
+        name: of the metric.
+        value: of the run: a number, or None if it is missing or was not finite.
+        mean: of the kept runs.
+        deviation: their standard deviation, at least `FLOOR` of the mean.
+        seeds: n.
+        headline: whether it is one of the recipe's headline metrics, which decide.
+    """
+
+    name: str
+    value: float | None
+    mean: float
+    deviation: float
+    seeds: int
+    headline: bool
+
+    @property
+    def margin(self):
+        """How far from the mean a value may be: t(0.999, n - 1) s sqrt(1 + 1/n).
+
+        If values are normal, that of one more run with a seed of its own is within it 998 times in 1,000. For the error
+        of the mean adds to that of the value, and the deviation is itself estimated, which Student's t accounts for.
+        """
+        from scipy import stats  # It takes half a second to load.
+
+        return stats.t.ppf(PROBABILITY, self.seeds - 1) * self.deviation * (1 + 1 / self.seeds) ** 0.5
+
+    @property
+    def within(self):
+        """Whether the value is within the margin."""
+        return self.value is not None and abs(self.value - self.mean) <= self.margin
+
+
+def compare(results, kept):
+    """Returns a `Comparison` for each metric that all kept runs have.
+
+    Args:
+        results: contents of a run's results.json.
+        kept: the entry of its recipe and preset in what `kept_runs` returns.
+    """
+    headline, comparisons = RECIPES[results["recipe"]].headline, []
+    for name, values in kept["metrics"].items():
+        mean = statistics.mean(values)
+        deviation = max(statistics.stdev(values), FLOOR * abs(mean))
+        value = results["metrics"].get(name, {}).get("value")
+        comparisons.append(Comparison(name, value, mean, deviation, len(values), name in headline))
+    return sorted(comparisons, key=lambda comparison: not comparison.headline)
+
+
+def table(comparisons):
+    """Returns the comparisons as a plain table, the headline metrics first."""
+    lines = []
+    for one in comparisons:
+        verdict = ("within" if one.within else "outside") + ("" if one.headline else ", not decisive")
+        allowed = f"{number(one.mean - one.margin)} to {number(one.mean + one.margin)}"
+        lines.append((one.name, number(one.value), number(one.mean), f"{one.deviation:.2g}", allowed, verdict))
+    return aligned([HEADER, *lines])
+
+
+def kept_runs(results):
+    """Returns what is kept of the recipe and preset of some results: see `summary`.
+
+    Raises:
+        InputError: if there is nothing to compare with.
+    """
+    kept = read_json(KEPT)
+    of_recipe = kept.get(results["recipe"], {})
+    if results["preset"] not in of_recipe:
+        which = "; ".join(f"{recipe}: {', '.join(presets)}" for recipe, presets in kept.items())
+        raise InputError(
+            f"of {results['recipe']} in preset {results['preset']} fewer than {LEAST_SEEDS} seeds are kept; "
+            f"what can be checked is {which}"
+        )
+    entry = of_recipe[results["preset"]]
+    same_data = results.get("data_sha256") in (None, entry["data_sha256"])
+    if results["dataset"] != entry["dataset"] or not same_data:
+        other = "" if results["dataset"] != entry["dataset"] else ", but of other images"
+        raise InputError(f"the run is of dataset {results['dataset']}{other}; the kept ones are of {entry['dataset']}")
+    return entry
+
+
+def differing_settings(results, kept):
+    """Returns the settings of a run that are not those of the kept ones, as text: "epochs 3, kept 20"; else ""."""
+    config, theirs = results["config"], kept["config"]
+    names = [name for name in {**theirs, **config} if config.get(name) != theirs.get(name)]
+    return "; ".join(f"{name} {config.get(name)}, kept {theirs.get(name)}" for name in names)
+
+
+def verdict(results, kept, comparisons):
+    """Returns the sentence that a run is as it should be.
+
+    Raises:
+        RunError: if it is not: a headline metric is outside.
+    """
+    run, seeds = f"{results['recipe']}, seed {results['seed']}", ", ".join(map(str, kept["seeds"]))
+    outside = [one.name for one in comparisons if one.headline and not one.within]
+    if outside:
+        raise RunError(f"{run}: outside the spread of seeds {seeds}: {', '.join(outside)}")
+    return f"{run}: within the spread of seeds {seeds} in every headline metric"
+
+
+def draw(directory, kept):
+    """Writes `check.png`, the curves of the run's first training over the kept ones; returns its path."""
+    from tfgen import figures
+
+    log = pathlib.Path(directory, "training.csv")
+    own = read_log(log) if log.exists() else {}
+    path = pathlib.Path(directory, "check.png")
+    write_atomically(path, figures.png(figures.curves_over(own, kept["curves"])))
+    return path
+
+
+def summary(results, root):
+    """Returns what `tfgen check` needs of the kept runs, by recipe and preset, where there are `LEAST_SEEDS`.
+
+    Args:
+        results: of all kept runs.
+        root: directory from which `<preset>-<seed>/<recipe>/training.csv` leads to the log of a kept run.
+    """
+    kept = {}
+    for runs in groups(results):
+        first = runs[0]
+        paths = [pathlib.Path(root, f"{run['preset']}-{run['seed']}", run["recipe"], "training.csv") for run in runs]
+        # The oldest kept results have no log beside them.
+        if len(runs) < LEAST_SEEDS or not all(path.exists() for path in paths):
+            continue
+        logs = list(map(read_log, paths))
+        values = {name: [run["metrics"].get(name, {}).get("value") for run in runs] for name in first["metrics"]}
+        kept.setdefault(first["recipe"], {})[first["preset"]] = {
+            "dataset": first["dataset"],
+            "data_sha256": first["data_sha256"],
+            "config": first["config"],
+            "seeds": [run["seed"] for run in runs],
+            "metrics": {name: numbers for name, numbers in values.items() if None not in numbers},
+            "curves": {
+                name: [[float(f"{value:.4g}") for value in log[name]] for log in logs]
+                for name in logs[0]
+                if name not in ("epoch", "seconds")
+            },
+        }
+    return kept
+
+
+def write_kept(results, root, path):
+    """Writes the file that `kept_runs` reads."""
+    write_atomically(path, json.dumps(summary(results, root), separators=(",", ":"), allow_nan=False).encode() + b"\n")
