@@ -240,8 +240,8 @@ def test_the_short_table_is_that_of_the_results_kept(name):
     # The one number beside it.
     (ours, published) = map(float, re.search(r"([\d.]+) %.*?([\d.]+) %", section(text, 3).partition(end)[2]).groups())
     metric, paper = "knn1_error__2d", RECIPES["clustering-autoencoder"].published["knn1_error__2d"]
-    (kept,) = [result["metrics"][metric]["value"] for result in KEPT if result["recipe"] == "clustering-autoencoder"]
-    assert (ours, published) == (round(100 * kept, 1), 100 * paper.value)
+    kept = [result["metrics"][metric]["value"] for result in KEPT if result["recipe"] == "clustering-autoencoder"]
+    assert (ours, published) == (round(100 * statistics.mean(kept), 1), 100 * paper.value)
 
 
 def test_the_table_of_speed_is_that_of_the_measurement_kept():

@@ -1,6 +1,7 @@
 """The `tfgen` command. It checks a request before it imports TensorFlow."""
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -215,7 +216,7 @@ def _list(args):
                     "title": recipe.title,
                     "lecture_items": recipe.lecture_items,
                     "presets": {key: vars(config) for key, config in recipe.presets.items()},
-                    "published": {key: vars(published) for key, published in recipe.published.items()},
+                    "published": {key: dataclasses.asdict(published) for key, published in recipe.published.items()},
                 }
                 for name, recipe in RECIPES.items()
             },
@@ -237,7 +238,8 @@ def _list(args):
         print(f"{name:{width}}  {recipe.title}")
         print(f"{'':{width}}  lecture {', '.join(recipe.lecture_items)}; presets {', '.join(recipe.presets)}")
         for metric, published in recipe.published.items():
-            print(f"{'':{width}}  published: {metric} = {published.value} ({published.source})")
+            for one in (published, *published.others):
+                print(f"{'':{width}}  published: {metric} = {one.value} ({one.source})")
 
 
 def _run(args):

@@ -277,10 +277,17 @@ def _literal(text):
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A number that a paper reports for a metric of ours, on MNIST, and where it stands."""
+    """A number that a paper reports for a metric of ours, on MNIST, and where it stands.
+
+    Attributes:
+        value: the number.
+        source: paper, table and what was measured there.
+        others: what is reported for other models, and belongs beside it.
+    """
 
     value: float
     source: str
+    others: tuple["Published", ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

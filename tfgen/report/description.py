@@ -36,7 +36,11 @@ def description(name, width=120):
         lines += [f"  {field} = {shown}", f"      {meaning}", f"      Allowed: {allowed[field]}."]
     if recipe.published:
         lines += ["", "Published:"]
-        lines += [f"  {metric} = {number.value} ({number.source})" for metric, number in recipe.published.items()]
+        lines += [
+            f"  {metric} = {number.value} ({number.source})"
+            for metric, published in recipe.published.items()
+            for number in (published, *published.others)
+        ]
     lines += ["", "Kept results, on MNIST:", *(_kept(name) or ["  none in this installation; see docs/results"])]
     return "\n".join(_wrapped(line, width) for line in lines)
 

@@ -42,13 +42,15 @@ def _unit(metric):
 
 
 def _published(result, name, source=True):
-    """Returns the number that a paper reports for a metric, from the recipe, with its source or without."""
+    """Returns what papers report for a metric, from the recipe: with the sources all numbers, else the first alone."""
     published = RECIPES[result["recipe"]].published.get(name)
     if not result["comparable"]:
         return "not comparable"
     if published is None:
         return "not reported"
-    return number(published.value) + (f" ({published.source})" if source else "")
+    if not source:
+        return number(published.value)
+    return "; ".join(f"{number(one.value)} ({one.source})" for one in (published, *published.others))
 
 
 def rows(results):
@@ -153,14 +155,17 @@ def highlights_table(results, highlights):
     return markdown_table(("model", "`tfgen run`", "measure", "paper", "ours", "verdict"), lines)
 
 
+MORE_IS_BETTER = ("log_likelihood", "accuracy", "nmi", "auc")
+
+
 def verdict(name, metric, published):
     """Returns whether a metric is as good as the published number, or by how much it is not.
 
-    Of log-likelihoods more is better, of everything else less. As good is what lies within two standard errors, or
-    within two standard deviations over seeds, where one of them is known.
+    Of what `MORE_IS_BETTER` names more is better, of everything else less. As good is what lies within two standard
+    errors, or within two standard deviations over seeds, where one of them is known.
     """
     gap = metric["value"] - published
-    gap = -gap if "log_likelihood" in name else gap
+    gap = -gap if any(part in name for part in MORE_IS_BETTER) else gap
     if gap <= 0:
         return "reached"
     error = metric.get("standard_error", metric.get("std", 0))
