@@ -12,7 +12,7 @@ import pytest
 from helpers import StubModule
 
 from tfgen.recipes import MODULES, RECIPES
-from tfgen.report import documents, tables
+from tfgen.report import check, documents, tables
 
 ROOT = pathlib.Path(__file__).parents[2]
 METRIC = {"value": 13.866, "unit": "u", "split": "test", "n": 10_000}
@@ -101,6 +101,16 @@ def test_every_deviation_of_every_recipe_is_numbered_in_the_order_of_the_recipes
 
 def test_the_document_of_deviations_is_what_the_recipes_say():
     assert (ROOT / "docs" / "deviations.md").read_text() == documents.deviations(), "run make docs"
+
+
+def test_the_table_for_machines_is_that_of_the_kept_results():
+    text = (ROOT / "docs" / "results.csv").read_text()
+    assert text == tables.csv_table(documents.kept_results(ROOT)), "run make docs"
+
+
+def test_what_the_package_has_of_the_kept_results_is_theirs():
+    kept = check.summary(documents.kept_results(ROOT), ROOT / documents.KEPT)
+    assert json.loads(check.KEPT.read_text()) == kept, "run make docs"
 
 
 # Kept results.

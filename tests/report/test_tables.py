@@ -1,6 +1,8 @@
 """Tables print every number as it was measured, beside what papers report, and the command that repeats a run."""
 
+import csv
 import dataclasses
+import io
 import json
 import shlex
 
@@ -338,3 +340,28 @@ def test_of_log_likelihoods_more_is_better():
     assert tables.verdict("parzen_log_likelihood", {"value": 226.0}, 225.0) == "reached"
     # Without a known error there is no margin.
     assert tables.verdict("test_nll", {"value": 85.01}, 85.0) == "missed by 0.01"
+
+
+def test_the_table_for_machines_has_a_line_for_each_metric_of_each_run():
+    versions = [{"commit": "a" * 40}, {"commit": "b" * 40}]
+    training = {"parameters": 1570, "epochs": 1, "loss": 9.0, "val_loss": 8.5}
+    metrics = {"test_squared_error": {**METRIC, "standard_error": 0.2}, "other": {**METRIC, "value": None}}
+    result = {**RESULT, "metrics": metrics, "trainings": {"training": training}, "versions": versions}
+    lines = list(csv.DictReader(io.StringIO(tables.csv_table([result, {**RESULT, "seed": 6, "comparable": False}]))))
+    assert [(line["seed"], line["metric"]) for line in lines] == [
+        (seed, metric) for seed in ("5", "6") for metric in ("test_squared_error", "other")
+    ]
+    first, second, foreign, _ = lines
+    assert {key: first[key] for key in ("value", "standard_error", "std", "n", "published", "source")} == {
+        "value": "13.866",
+        "standard_error": "0.2",
+        "std": "",
+        "n": "10000",
+        "published": "13.87",
+        "source": "Someone 1999, figure 2B",
+    }
+    assert (first["parameters"], first["validation_loss"], first["commit"]) == ("1570", "8.5", "b" * 40)
+    assert shlex.split(first["command"]) == shlex.split(tables.command(result))
+    assert second["value"] == second["published"] == ""
+    # Not comparable, and of a version that kept less.
+    assert foreign["published"] == foreign["source"] == foreign["parameters"] == foreign["commit"] == ""

@@ -83,6 +83,7 @@ def test_results_say_what_was_run_and_with_what(finished, digits):
             # Infinity is no JSON.
             "other": {"value": None, "unit": "nats", "split": "test", "n": 297},
         },
+        "trainings": {},
         "figures": ["figures/training.png"],
         "saved_model": None,
         "seconds": 61.3,
@@ -160,6 +161,7 @@ WRONG = {
     "seed": ["0", -1, 2**31, 1.0, True],
     "deterministic": [0, "false"],
     "metrics": [[], {"Test error": METRIC}, {"a\x1b[2Jb": METRIC}, {"a|b": METRIC}, {"test_error": 0.1}],
+    "trainings": [[], {"training": 1}, {"training": {"loss": "1"}}, {"Training": {}}, {"training": {"a b": 1}}],
     "figures": ["figures/a.png", ["../a.png"], ["/etc/passwd"], ["a) ![b](c"], ["a//b"], [".hidden"], [1]],
     "saved_model": ["..", "/", True, ""],
     "seconds": [-0.1, "60", None, 1e10, True],

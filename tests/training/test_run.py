@@ -118,6 +118,9 @@ def test_a_killed_training_goes_on_bit_for_bit_where_its_checkpoint_is(make_run,
     assert resumed_history["epoch"] == [0, 1, 2]
     for column in ("loss", "val_loss"):
         assert resumed_history[column] == history[column]
+    parameters = sum(math.prod(weights.shape) for weights in model.get_weights())
+    last = {column: history[column][-1] for column in ("loss", "val_loss")}
+    assert resumed.trainings == {"training": {"parameters": parameters, "epochs": 3, **last}}
     assert resumed.seconds_before == resumed_history["seconds"][0] > 0 and run.seconds_before == 0
 
     # Wrong: the batches of the first epoch once more.

@@ -9,7 +9,7 @@ import sys
 from tfgen.files import write_atomically
 from tfgen.recipes import MODULES, RECIPES
 from tfgen.report import check
-from tfgen.report.tables import HIGHLIGHTS_MARKS, highlights_table, replace_between, write_results_table
+from tfgen.report.tables import HIGHLIGHTS_MARKS, csv_table, highlights_table, replace_between, write_results_table
 from tfgen.runner.results import load_results
 
 # In a checkout: for each preset and seed, a directory of runs.
@@ -115,9 +115,10 @@ def changed_presets(results):
 
 
 def main(root="."):
-    """Writes docs/deviations.md, the tables of docs/results.md and both READMEs, and what `tfgen check` compares with.
+    """Writes from the recipes and the kept results what the documents and `tfgen check` have of them.
 
-    All from the recipes and the kept results.
+    These are docs/deviations.md, docs/results.csv, the tables of docs/results.md and both READMEs, and the package's
+    kept.json.
 
     It prints the presets that differ from their kept results.
     """
@@ -127,6 +128,7 @@ def main(root="."):
     write_results_table(results, root / "docs" / "results.md")
     for name in ("README.md", "README.zh-CN.md"):
         replace_between(root / name, HIGHLIGHTS_MARKS, highlights_table(results, HIGHLIGHTS))
+    write_atomically(root / "docs" / "results.csv", csv_table(results).encode())
     check.write_kept(results, root / KEPT, root / "tfgen" / "report" / check.KEPT.name)
     for line in changed_presets(results):
         print(f"the preset has changed since the kept result: {line}")

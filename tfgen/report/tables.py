@@ -1,6 +1,8 @@
 """Tables of results: one row a run for the command line, means over seeds for the documents."""
 
+import csv
 import dataclasses
+import io
 import json
 import pathlib
 import re
@@ -126,6 +128,40 @@ def results_table(results):
         "Of several seeds: mean ± standard deviation over them, and the mean of the seconds."
     )
     return f"{markdown_table(RESULTS_HEADER, lines)}\n\n{made}"
+
+
+CSV_HEADER = (
+    *("recipe", "preset", "seed", "metric", "value", "unit", "split", "n", "std", "standard_error"),
+    *("published", "source", "parameters", "validation_loss", "seconds", "data_sha256", "commit", "command"),
+)
+
+
+def csv_table(results):
+    """Returns every metric of every run as comma-separated values: a line each, empty where there is nothing.
+
+    Parameters and validation loss are those of the run's first training. A published value is the paper's of the
+    metric's own row in the documents; the command makes the run anew.
+    """
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(CSV_HEADER)
+    for result in results:
+        published = RECIPES[result["recipe"]].published if result["comparable"] else {}
+        training = result.get("trainings", {}).get("training", {})
+        of_run = (
+            training.get("parameters"),
+            training.get("val_loss"),
+            result["seconds"],
+            result.get("data_sha256"),
+            (result.get("versions") or [{}])[-1].get("commit"),
+            command(result),
+        )
+        for name, metric in result["metrics"].items():
+            paper = published.get(name)
+            of_metric = (metric.get(key) for key in ("value", "unit", "split", "n", "std", "standard_error"))
+            of_paper = (None, None) if paper is None else (paper.value, paper.source)
+            rows.writerow((result["recipe"], result["preset"], result["seed"], name, *of_metric, *of_paper, *of_run))
+    return file.getvalue()
 
 
 HIGHLIGHTS_MARKS = ("<!-- highlights: written by `make docs` -->", "<!-- end of highlights -->")

@@ -40,6 +40,9 @@ RESULTS = {
     "seed": schema.count(0, 2**31 - 1),
     "deterministic": schema.FLAG.optional(),
     "metrics": schema.names_of(lambda value: type(value) is dict, "an object of metrics by lower-case names"),
+    "trainings": schema.names_of(
+        schema.names_of(schema.NUMBER.allows, "").allows, "an object of trainings, each of numbers by lower-case names"
+    ).optional(),
     "figures": schema.list_of(RELATIVE, "a list of files in the run's directory").optional(),
     "saved_model": schema.or_null(schema.matching(RELATIVE, "a directory in the run's directory")).optional(),
     "seconds": schema.number(0, 1e9),
@@ -86,6 +89,7 @@ def write_results(run, name, seconds, versions):
         "seed": run.seed,
         "deterministic": run.deterministic,
         "metrics": run.metrics,
+        "trainings": run.trainings,
         "figures": run.figures,
         "saved_model": "saved_model" if (run.directory / "saved_model").exists() else None,
         "seconds": round(seconds, 1),

@@ -64,6 +64,7 @@ class Run:
         tensorboard: whether the training is logged for TensorBoard as well.
         identity: dict of what decides the result, which each checkpoint keeps: another run does not go on with it.
         metrics: recorded so far, by name.
+        trainings: of each `fit` so far, by its log's name: numbers of parameters and epochs, and what was logged last.
         figures: paths of the figures written so far.
         seconds_before: seconds of training before the run was resumed.
     """
@@ -91,6 +92,7 @@ class Run:
         self.tensorboard = tensorboard
         self.identity = identity or {"preset": preset, "seed": seed, "deterministic": deterministic}
         self.metrics = {}
+        self.trainings = {}
         self.figures = []
         self.seconds_before = 0.0
         self._needed_dir = needed_dir
@@ -165,7 +167,11 @@ class Run:
                     verbose=0,
                     callbacks=[*callbacks, progress],
                 )
-        return read_log(log)
+        history = read_log(log)
+        last = {column: values[-1] for column, values in history.items() if column not in ("epoch", "seconds")}
+        parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+        self.trainings[log.stem] = {"parameters": parameters, "epochs": epochs, **last}
+        return history
 
     def steps_per_epoch(self, batches):
         """Returns the batches of an epoch: one pass, or several through a set too small to make 100 batches."""
