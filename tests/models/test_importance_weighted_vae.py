@@ -110,6 +110,63 @@ def test_a_training_step_follows_the_gradient_of_the_bound(data):
         assert np.any(new != old)
 
 
+def estimates(model, x, draws):
+    """Returns the gradients by the encoder's and by the decoder's variables, each `(draws, parameters)` float64."""
+    ours = len(model.encoder.trainable_variables)
+
+    @tf.function
+    def one(i):
+        gradients, _ = model.gradients_and_terms(x, stateless_seed(5, Draw.EVALUATION, i))
+        return [tf.concat([tf.reshape(g, [-1]) for g in part], 0) for part in (gradients[:ours], gradients[ours:])]
+
+    return [np.array(part, np.float64) for part in zip(*map(one, tf.range(draws)), strict=True)]
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_the_doubly_reparameterised_gradient_is_another_estimate_of_the_same(data, k):
+    model = small(k, hidden_units=(4,))
+    model.fit(np.tile(data, (20, 1)), batch_size=64, verbose=0)
+    plain = estimates(model, data[:16], 600)
+    model.doubly_reparameterised = True
+    double = estimates(model, data[:16], 600)
+    # The decoder's is the same, draw by draw.
+    np.testing.assert_allclose(double[1], plain[1], rtol=1e-3, atol=1e-5)
+    mean, error = (
+        [part.mean(axis=0) for part in pair]
+        for pair in (
+            (plain[0], double[0]),
+            (plain[0] ** 2, double[0] ** 2),
+        )
+    )
+    error = [np.sqrt((square - m**2) / 600) for square, m in zip(error, mean, strict=True)]
+    assert np.all(np.abs(mean[0] - mean[1]) < 5 * np.hypot(*error) + 1e-6)
+    # Wrong: the weights once instead of squared are far away (for k = 1 they are 1).
+    assert not np.allclose(double[0], plain[0], rtol=0.01)
+
+
+def test_the_doubly_reparameterised_gradient_vanishes_where_q_is_the_posterior():
+    """Of a decoder that ignores z the posterior is the prior. The plain estimate is zero in the mean alone."""
+    model = small(3)
+    x = np.zeros((8, 12), np.float32)
+    for variable in (*model.encoder.trainable_variables, *model.decoder.trainable_variables):
+        variable.assign(tf.zeros_like(variable))
+    plain = estimates(model, x, 3)[0]
+    model.doubly_reparameterised = True
+    double = estimates(model, x, 3)[0]
+    assert np.abs(plain).max() > 0.1
+    np.testing.assert_allclose(double, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_model_trains_with_the_doubly_reparameterised_gradient(data, jit_compile, tmp_path):
+    model = small(5, doubly_reparameterised=True)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=jit_compile)
+    logs = model.fit(np.tile(data, (40, 1)), batch_size=64, epochs=2, verbose=0).history
+    assert logs["loss"][1] < logs["loss"][0]
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").doubly_reparameterised
+
+
 def test_training_on_more_samples_gives_the_better_likelihood(data):
     """The same network, data and steps: the exact log p(x) of the data is higher with 20 samples than with one."""
     exact = []

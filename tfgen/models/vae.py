@@ -112,12 +112,16 @@ class VAE(keras.Model):
             raise ValueError(f"the loss is the negative ELBO: compile with an optimizer only, got loss={self.loss!r}.")
         x = images_of(data)
         seed = stateless_seed(self.seed, Draw.LATENT, self.optimizer.iterations)
+        gradients, terms = self.gradients_and_terms(x, seed)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._track(*terms)
+
+    def gradients_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[list[tf.Tensor], tuple[tf.Tensor, ...]]:
+        """Returns the gradients of the mean loss, one a trainable variable, and what `loss_and_terms` returns."""
         with tf.GradientTape() as tape:
             loss, *terms = self.loss_and_terms(x, seed)
             mean_loss = tf.reduce_mean(loss)
-        gradients = tape.gradient(mean_loss, self.trainable_variables)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track(loss, *terms)
+        return tape.gradient(mean_loss, self.trainable_variables), (loss, *terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x = images_of(data)
@@ -238,31 +242,66 @@ class ImportanceWeightedVAE(VAE):
 
     Args:
         num_samples: k, at least 1. With k = 1 the expectation is the ELBO, its KL divergence being estimated.
+        doubly_reparameterised: whether the encoder's gradient is the estimate that is zero where q(z|x) is p(z|x), and
+            whose signal does not vanish in its noise as k grows; in expectation it is the same.
         *args, **kwargs: see `VAE`.
 
     Raises:
         ValueError: for another `num_samples`.
 
-    Source: Burda et al. 2015, equations 8 and 13.
+    Source: Burda et al. 2015, equations 8 and 13; Tucker et al. 2018, equation 8.
     """
 
-    def __init__(self, *args: Any, num_samples: int = 50, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, num_samples: int = 50, doubly_reparameterised: bool = False, **kwargs: Any) -> None:
         if num_samples != int(num_samples) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a whole number of at least 1, got {num_samples}.")
         self.num_samples = num_samples
+        self.doubly_reparameterised = doubly_reparameterised
         super().__init__(*args, **kwargs)
 
     def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns -L_k and, of the same draws, the two terms of the negative ELBO, each `(batch,)`, nats per image."""
-        z_mean, z_log_var = self.encoder(x)
-        shape = (self.num_samples, tf.shape(x)[0], self.latent_dim)
-        epsilon = threefry_normal(shape, seed)
-        z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
-        repeated = tf.reshape(tf.repeat(x[None], self.num_samples, axis=0), (-1, self.input_dim))
-        log_p_x = tf.reshape(self.log_likelihood(repeated, tf.reshape(z, (-1, self.latent_dim))), shape[:2])
+        z, epsilon, z_mean, z_log_var = self._draw(x, seed)
+        log_p_x = self._log_likelihoods(x, z)
         log_weights = log_p_x + log_prior_ratio(z, epsilon, z_log_var)
-        bound = tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(self.num_samples))
-        return -bound, -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var)
+        return -self._bound(log_weights), -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var)
+
+    def gradients_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[list[tf.Tensor], tuple[tf.Tensor, ...]]:
+        if not self.doubly_reparameterised:
+            return super().gradients_and_terms(x, seed)
+        encoder, decoder = self.encoder.trainable_variables, self.decoder.trainable_variables
+        with tf.GradientTape() as draw:
+            z, _, z_mean, z_log_var = self._draw(x, seed)
+        with tf.GradientTape() as bound:
+            bound.watch(z)
+            log_p_x = self._log_likelihoods(x, z)
+            # Here the mean and the variance of q(z|x) are constants: the encoder is reached through z alone.
+            log_q = normal_log_prob(z, z_mean, z_log_var)
+            log_weights = log_p_x + normal_log_prob(z, 0.0, tf.zeros_like(z)) - log_q
+            loss = -self._bound(log_weights)
+            mean_loss = tf.reduce_mean(loss)
+        by_z, *by_decoder = bound.gradient(mean_loss, [z, *decoder])
+        # `by_z` has each sample's normalised weight once, the estimate has its square.
+        by_encoder = draw.gradient(z, encoder, output_gradients=tf.nn.softmax(log_weights, axis=0)[..., None] * by_z)
+        terms = (loss, -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var))
+        of_variable = {id(v): g for v, g in zip((*encoder, *decoder), (*by_encoder, *by_decoder), strict=True)}
+        return [of_variable[id(variable)] for variable in self.trainable_variables], terms
+
+    def _draw(self, x, seed):
+        """Returns z and epsilon, both `(k, batch, latent_dim)`, with the mean and log-variance of q(z|x)."""
+        z_mean, z_log_var = self.encoder(x)
+        epsilon = threefry_normal((self.num_samples, tf.shape(x)[0], self.latent_dim), seed)
+        return z_mean + tf.exp(0.5 * z_log_var) * epsilon, epsilon, z_mean, z_log_var
+
+    def _log_likelihoods(self, x, z):
+        """Returns log p(x|z) of each draw, `(k, batch)`."""
+        repeated = tf.reshape(tf.repeat(x[None], self.num_samples, axis=0), (-1, self.input_dim))
+        log_p_x = self.log_likelihood(repeated, tf.reshape(z, (-1, self.latent_dim)))
+        return tf.reshape(log_p_x, (self.num_samples, -1))
+
+    def _bound(self, log_weights):
+        return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(self.num_samples))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_samples": self.num_samples}
+        options = {"num_samples": self.num_samples, "doubly_reparameterised": self.doubly_reparameterised}
+        return {**super().get_config(), **options}
