@@ -251,6 +251,10 @@ def _run(args):
         names = [name for name in names if name not in without]
         if without:
             print(f"skipped, since they have no preset {args.preset}: {', '.join(without)}", flush=True)
+        for name in [name for name in names if RECIPES[name].dataset is not None]:
+            if not data.is_prepared(RECIPES[name].dataset, args.data_dir):
+                names.remove(name)
+                print(f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set")
     from tfgen.runner.request import Request, seeds_of
     from tfgen.runner.results import load_results
 
@@ -284,19 +288,20 @@ def _run(args):
 
 def _carry_out(args, requests):
     """Makes the runs of some requests, one after the other in this process; returns their results."""
-    # Of images of one's own, mistakes are likely, and found without TensorFlow.
-    dataset = data.load(args.dataset) if data.is_own(args.dataset) else None
+    source = data.Source(args.dataset, args.data_dir)
+    if data.is_own(args.dataset):
+        source.of(None)  # Mistakes are likely, and found without TensorFlow.
     console.load_tensorflow(args.debug)
     from tfgen.runner.request import check_all
     from tfgen.runner.run import carry_out
 
-    dataset = dataset or data.load(args.dataset, args.data_dir)
-    check_all(requests, dataset)
+    check_all(requests, source)
     results = []
     for i, request in enumerate(requests, 1):
         seed = f", seed {request.seed}" if args.seeds is not None else ""
         number = f" ({i} of {len(requests)})" if len(requests) > 1 else ""
         print(f"\n== {request.recipe}{seed}{number}: {RECIPES[request.recipe].title}", flush=True)
+        dataset = source.of(RECIPES[request.recipe].dataset)
         results.append(carry_out(request, dataset, args.tensorboard))
     return results
 
@@ -311,8 +316,9 @@ def _report(results, directories):
     kind = "recipe" if len(directories) == 1 else "run"
     count = f"{len(results)} {kind}{'s' if len(results) > 1 else ''}"
     print(f"{count}, {seconds:.0f} s; figures and models: {', '.join(reports)}")
-    if not all(result["comparable"] for result in results):
-        print(f"*** Dataset {results[0]['dataset']}: no result is comparable to the published numbers. ***")
+    others = dict.fromkeys(result["dataset"] for result in results if not result["comparable"])
+    if others:
+        print(f"*** Dataset {', '.join(others)}: no result is comparable to the published numbers. ***")
 
 
 def _sample(args):

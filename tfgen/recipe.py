@@ -304,6 +304,7 @@ class Recipe:
             measures else; what it trains else stands among the recipe's deviations.
         any_images: whether it takes images of any size and number of classes, or MNIST's 28x28 and ten only.
         needs_labels: whether it takes images with labels only.
+        dataset: name of the one dataset that it is about, or None if it takes the one that is chosen.
     """
 
     title: str
@@ -314,3 +315,4 @@ class Recipe:
     published: dict = dataclasses.field(default_factory=dict)
     any_images: bool = False
     needs_labels: bool = True
+    dataset: str | None = None

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import pathlib
 import typing
 
 from tfgen import schema
@@ -18,7 +19,7 @@ if typing.TYPE_CHECKING:
 
 # These have IDX files of the same names.
 MNIST_LIKE = ("mnist", "fashion_mnist", "kmnist")
-TFDS_NAMES = (*MNIST_LIKE, "emnist/balanced", "emnist/letters", "emnist/digits")
+TFDS_NAMES = (*MNIST_LIKE, "emnist/balanced", "emnist/letters", "emnist/digits", "binarized_mnist")
 NAMES = ("auto", *TFDS_NAMES, "digits")
 # Seeds the permutation that decides which training images are held out for validation.
 SPLIT_SEED = 2013
@@ -68,7 +69,7 @@ class Dataset:
     Attributes:
         name: for example "mnist".
         train, validation, test: the `Split`s.
-        comparable: whether it is MNIST, whose results may be compared with published numbers.
+        comparable: whether it is MNIST or the binarised MNIST, whose results may be compared with published numbers.
         image_shape: `(height, width)` in pixels.
         classes: the number of classes, or None for images without labels.
 
@@ -169,12 +170,13 @@ def load(name: str | os.PathLike[str] = "auto", data_dir: str | os.PathLike[str]
     """Returns a dataset, downloading it through TFDS if it is not prepared and the network allows.
 
     A permutation with a fixed seed splits the training images: five sixths train and one sixth validates, 50,000 and
-    10,000 of MNIST's 60,000. The test split stays the test split.
+    10,000 of MNIST's 60,000. The test split stays the test split. `binarized_mnist` comes in three splits, without
+    labels; its pixels are 0 and 255 here, so that binarising them changes nothing.
 
     Args:
-        name: "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "emnist/letters", "emnist/digits", "digits" or
-            "auto". Auto is MNIST if it is prepared or can be downloaded, otherwise digits, which is then announced. Or
-            the path of images of one's own, see `tfgen.data.own`.
+        name: "mnist", "fashion_mnist", "kmnist", "emnist/balanced", "emnist/letters", "emnist/digits",
+            "binarized_mnist", "digits" or "auto". Auto is MNIST if it is prepared or can be downloaded, otherwise
+            digits, which is then announced. Or the path of images of one's own, see `tfgen.data.own`.
         data_dir: the TFDS data directory; None means TFDS_DATA_DIR, else TFDS's default.
 
     Returns:
@@ -206,6 +208,33 @@ def load(name: str | os.PathLike[str] = "auto", data_dir: str | os.PathLike[str]
             flush=True,
         )
         return digits()
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the runs of a command take their images from: each dataset is loaded when it is first asked for.
+
+    Attributes:
+        chosen: name of the dataset for recipes that have none of their own; see `load`.
+        data_dir: see `load`.
+    """
+
+    chosen: str
+    data_dir: str | os.PathLike[str] | None = None
+
+    def of(self, own: str | None) -> Dataset:
+        """Returns the dataset for a recipe: its own, if it has one, else the chosen one."""
+        return self._load(own or self.chosen)
+
+    @functools.cached_property
+    def _load(self):
+        return functools.cache(lambda name: load(name, self.data_dir))
+
+
+def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Returns whether TFDS finds a set prepared, as far as its directory tells."""
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join(os.path.expanduser("~"), "tensorflow_datasets")
+    return any(pathlib.Path(root, name).glob("*/dataset_info.json"))
 
 
 def hold_out(train: Split) -> tuple[Split, Split]:

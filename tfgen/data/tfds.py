@@ -18,6 +18,8 @@ from tfgen.recipe import MNIST_CLASSES
 
 # What `checksum` gives for MNIST as TFDS 3.0.1 prepares it from the four files of the MNIST database.
 MNIST_CHECKSUM = "aa25cfd5d8f401ac3844aea56c77d0acc88e3d0469526bd2ce76bdf2b6ebe29f"
+# Likewise for Larochelle's binarised MNIST, from its three files.
+BINARIZED_MNIST_CHECKSUM = ""
 # TFDS speaks of 37 classes of letters, whose labels are 1 to 26.
 CLASSES = {"emnist/balanced": 47, "emnist/letters": 26}
 PROBE_SECONDS = 5
@@ -57,49 +59,50 @@ def load(name, data_dir):
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _download(builder, name)
+    binarized = name == "binarized_mnist"
     splits = {}
-    for split in ("train", "test"):
+    for split in ("train", "validation", "test") if binarized else ("train", "test"):
         try:
             arrays = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
-            images, labels = arrays["image"].numpy(), arrays["label"].numpy()
+            images = arrays["image"].numpy()
+            labels = None if binarized else arrays["label"].numpy()
         except UNREADABLE as error:
             raise _unreadable(name, builder.data_dir, error) from error
         expected = builder.info.splits[split].num_examples
-        if len(labels) != expected:
-            raise _unreadable(name, builder.data_dir, f"{len(labels)} of {expected} {split} examples")
+        if len(images) != expected:
+            raise _unreadable(name, builder.data_dir, f"{len(images)} of {expected} {split} examples")
         if name.startswith("emnist/"):
             images = images.transpose(0, 2, 1, 3)
-        first = 1 if name == "emnist/letters" else 0
-        splits[split] = Split(images.reshape(len(images), -1), labels.astype(np.int64) - first)
+        images = images.reshape(len(images), -1)
+        if binarized:
+            splits[split] = Split(255 * images, None)
+        else:
+            splits[split] = Split(images, labels.astype(np.int64) - (name == "emnist/letters"))
 
-    train, validation = hold_out(splits["train"])
-    return Dataset(
-        name,
-        train,
-        validation,
-        splits["test"],
-        classes=CLASSES.get(name, MNIST_CLASSES),
-        comparable=name == "mnist"
-        and checksum({key: (split.images, split.labels) for key, split in splits.items()}) == MNIST_CHECKSUM,
-    )
+    known = {"mnist": MNIST_CHECKSUM, "binarized_mnist": BINARIZED_MNIST_CHECKSUM}.get(name)
+    arrays = {key: (split.images, split.labels) for key, split in splits.items()}
+    comparable = known is not None and checksum(arrays) == known
+    train, validation = (splits["train"], splits["validation"]) if binarized else hold_out(splits["train"])
+    classes = None if binarized else CLASSES.get(name, MNIST_CLASSES)
+    return Dataset(name, train, validation, splits["test"], classes=classes, comparable=comparable)
 
 
 def checksum(splits):
     """Returns a checksum of the images with their labels, whatever the order in each split, in hexadecimal.
 
-    SHA-256 of the sorted SHA-256 sums of all training images, each the pixels row by row and the label as a byte, then
-    "/", then those of the test images, then "/". Names of files, set sizes and counts of labels do not tell MNIST from
-    other sets, such as one with a pixel changed.
+    SHA-256 of the sorted SHA-256 sums of each split's images, each the pixels row by row and the label as a byte, if
+    there are labels; after each split "/". Names of files, set sizes and counts of labels do not tell MNIST from other
+    sets, such as one with a pixel changed.
 
     Args:
-        splits: dict from "train" and "test" to `(images (n, ...) uint8, labels (n,) integers in 0..255)`.
+        splits: dict from "train" and so on, in their order, to `(images (n, ...) uint8, labels)`, the labels `(n,)`
+            integers in 0..255, or None.
     """
     total = hashlib.sha256()
-    for split in ("train", "test"):
-        images, labels = splits[split]
+    for images, labels in splits.values():
+        endings = [b""] * len(images) if labels is None else [bytes([label]) for label in labels]
         sums = sorted(
-            hashlib.sha256(image.tobytes() + bytes([label])).digest()
-            for image, label in zip(images, labels, strict=True)
+            hashlib.sha256(image.tobytes() + ending).digest() for image, ending in zip(images, endings, strict=True)
         )
         total.update(b"".join(sums) + b"/")
     return total.hexdigest()

@@ -13,12 +13,14 @@ from tfgen.recipes import (
     gan_goodfellow,
     gan_variants,
     iwae_burda,
+    iwae_static,
     shallow_autoencoder,
     stacked_autoencoder,
     vae,
     vae_2d,
     vae_burda,
     vae_gaussian,
+    vae_static,
 )
 
 MODULES = {
@@ -38,6 +40,8 @@ MODULES = {
     "autoencoder-30d": autoencoder_30d,
     "vae-burda": vae_burda,
     "iwae-burda": iwae_burda,
+    "vae-static": vae_static,
+    "iwae-static": iwae_static,
     "gan-goodfellow": gan_goodfellow,
     # Last, since its picture of samples has rows of the VAE's and the GAN's finished runs.
     "discriminative-vs-generative": discriminative_vs_generative,

@@ -187,11 +187,10 @@ def main(options):
             load_tensorflow(options["debug"])
             from tfgen import data
 
-            dataset = None
+            source = data.Source(options["dataset"], options["data_dir"])
             for text in sys.stdin:
-                dataset = dataset or data.load(options["dataset"], options["data_dir"])
                 what, fields = json.loads(text)
-                _do(what, [Request(**each) for each in fields], dataset, options["tensorboard"])
+                _do(what, [Request(**each) for each in fields], source, options["tensorboard"])
                 print(f"{ANSWER}{{}}", flush=True)
         except KeyboardInterrupt:
             return 130
@@ -211,13 +210,14 @@ def main(options):
     return 0
 
 
-def _do(what, requests, dataset, tensorboard):
+def _do(what, requests, source, tensorboard):
     if what == "check":
-        check_all(requests, dataset)
+        check_all(requests, source)
         return
     from tfgen.runner.run import carry_out, make_needed
 
     (request,) = requests
+    dataset = source.of(RECIPES[request.recipe].dataset)
     if what == "needed":
         make_needed(request, dataset)
     else:

@@ -149,6 +149,8 @@ def seeds_of(text):
 
 def check_images(name, data):
     """Raises `InputError` if a recipe does not take a dataset's images."""
+    if RECIPES[name].dataset not in (None, data.name):
+        raise InputError(f"{name} is about {RECIPES[name].dataset} alone, got {data.name}; give it that dataset")
     if data.classes is None and RECIPES[name].needs_labels:
         others = ", ".join(other for other, recipe in RECIPES.items() if not recipe.needs_labels)
         raise InputError(f"{name} needs labels, and {data.name} has none; recipes that need none: {others}")
@@ -196,11 +198,11 @@ def check(request, data, run_before=(), needed_by=None):
             )
 
 
-def check_all(requests, data):
-    """Checks requests that are to be carried out in this order before the first one is; see `check`."""
+def check_all(requests, source):
+    """Checks requests that are to be carried out in this order, on the images of a `data.Source`; see `check`."""
     for i, request in enumerate(requests):
         before = [each.recipe for each in requests[:i] if each.directory == request.needed_directory / each.recipe]
-        check(request, data, run_before=before)
+        check(request, source.of(RECIPES[request.recipe].dataset), run_before=before)
 
 
 def needed_runs(name, data):
