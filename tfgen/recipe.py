@@ -304,7 +304,7 @@ class Recipe:
             measures else; what it trains else stands among the recipe's deviations.
         any_images: whether it takes images of any size and number of classes, or MNIST's 28x28 and ten only.
         needs_labels: whether it takes images with labels only.
-        dataset: name of the one dataset that it is about, or None if it takes the one that is chosen.
+        dataset: name of the dataset that `tfgen run` runs it on, or None if it is the one that is chosen.
     """
 
     title: str

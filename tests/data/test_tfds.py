@@ -21,6 +21,7 @@ from tensorflow_datasets.core.utils import Size
 
 from tfgen import data
 from tfgen.data import idx, tfds
+from tfgen.data.batches import binarize, fixed_binarization
 from tfgen.errors import InputError, RunError
 
 TRAIN, TEST = 120, 30
@@ -107,6 +108,49 @@ def test_emnist_is_turned_upright_and_its_labels_begin_with_0(tmp_path, name, cl
         for part in ("images", "labels")
     ]
     assert examples(*both) == examples(*upright["train"])
+
+
+def prepare_binarized(directory):
+    """Prepares a small set as TFDS's builder of Larochelle's does: three splits of pixels 0 and 1, without labels."""
+    rng = np.random.default_rng(0)
+    builder = tensorflow_datasets.builder("binarized_mnist", data_dir=directory)
+    images = {
+        split: rng.integers(2, size=(n, 28, 28, 1)).astype(np.uint8)
+        for split, n in (("train", 12), ("validation", 5), ("test", 7))
+    }
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name="binarized_mnist",
+        version=str(builder.version),
+        features=builder.info.features,
+        split_datasets={split: tf.data.Dataset.from_tensor_slices({"image": x}) for split, x in images.items()},
+        data_dir=directory,
+    )
+    return images
+
+
+def test_the_binarised_mnist_comes_in_its_own_splits_and_stays_as_it_is_when_it_is_binarised(tmp_path):
+    assert not data.is_prepared("binarized_mnist", tmp_path)
+    images = prepare_binarized(tmp_path)
+    assert data.is_prepared("binarized_mnist", tmp_path) and not data.is_prepared("mnist", tmp_path)
+    loaded = data.load("binarized_mnist", tmp_path)
+    assert (loaded.name, loaded.classes, loaded.comparable) == ("binarized_mnist", None, False)
+    for split, expected in images.items():
+        held = getattr(loaded, split).images
+        assert sorted(map(bytes, held // 255)) == sorted(x.tobytes() for x in expected)
+        binary = held / np.float32(255)
+        np.testing.assert_array_equal(fixed_binarization(held, number=3), binary)
+        np.testing.assert_array_equal(binarize(held, (1, 2)), binary)
+
+
+def test_the_real_binarised_mnist_is_comparable():
+    if not data.is_prepared("binarized_mnist"):
+        pytest.skip("NOT TESTED: binarized_mnist is not prepared")
+    loaded = data.load("binarized_mnist")
+    assert loaded.comparable and [len(s) for s in (loaded.train, loaded.validation, loaded.test)] == [
+        50_000,
+        10_000,
+        10_000,
+    ]
 
 
 def test_emnist_that_is_not_prepared_ends_in_the_remedies_that_it_has(tmp_path):

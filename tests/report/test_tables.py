@@ -232,6 +232,9 @@ def test_results_of_several_datasets_are_not_one_table(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("\n".join(tables.RESULTS_MARKS))
     results = [RESULT, {**RESULT, "dataset": "digits", "preset": "quick"}]
+    own = {**RESULT, "recipe": "vae-static", "preset": "paper", "dataset": "binarized_mnist"}
+    own["metrics"] = dict.fromkeys(RECIPES["vae-static"].headline, METRIC)
+    tables.write_results_table([RESULT, own], path)
     with pytest.raises(InputError, match="several datasets"):
         tables.write_results_table(results, path)
 

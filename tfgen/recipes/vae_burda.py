@@ -134,7 +134,7 @@ def experiment(run):
         history = run.fit(model, batches, validation, name, epochs)
 
     # Of images that are binary already, all binarisations are the same.
-    unit = "nats per image" if run.recipe.dataset == "binarized_mnist" else "nats per image binarised once"
+    unit = "nats per image" if data.name == "binarized_mnist" else "nats per image binarised once"
     if k == 1:
         measure_elbo(run, model, test, unit)
     else:

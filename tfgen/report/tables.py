@@ -297,9 +297,11 @@ def write_results_table(results, path):
     """Replaces the text between the marks in a file by `results_table(results)`.
 
     Raises:
-        InputError: if there is no such file or there are no such marks, or the runs are of several datasets.
+        InputError: if there is no such file or there are no such marks, or the runs are of several datasets, not
+            counting those that recipes have of their own.
     """
-    if len({result["dataset"] for result in results}) > 1:
+    chosen = {result["dataset"] for result in results if result["dataset"] != RECIPES[result["recipe"]].dataset}
+    if len(chosen) > 1:
         raise InputError("the runs are of several datasets; name runs of one")
     replace_between(path, RESULTS_MARKS, results_table(results))
 
