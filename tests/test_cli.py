@@ -626,6 +626,28 @@ def test_all_are_the_recipes_that_have_the_preset(stub, tmp_path, capsys, monkey
     assert f"{len(ran)} recipes, " in printed
 
 
+def test_a_recipe_s_own_dataset_is_taken_whatever_is_chosen_and_passed_over_where_it_is_not_prepared(
+    stub, tmp_path, capsys, monkeypatch
+):
+    """The owner's are the digits."""
+    for name in [name for name in RECIPES if name != stub]:
+        monkeypatch.delitem(RECIPES, name)
+    monkeypatch.setitem(MODULES, "owner", StubModule)
+    monkeypatch.setitem(RECIPES, "owner", dataclasses.replace(StubModule.RECIPE, dataset="digits"))
+    images = digits().test.images[:120].reshape(-1, 28, 28)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(120) % 10)
+    line = f"run --all --preset smoke --dataset {tmp_path}/mine.npz --set batch_size=20 --output-dir {tmp_path}/runs"
+    assert main(line.split()) == 0
+    assert "skipped, since digits is not prepared: owner; name it to download the set\n" in capsys.readouterr().out
+    assert not (tmp_path / "runs" / "owner").exists()
+
+    monkeypatch.setattr("tfgen.data.is_prepared", lambda name, data_dir: name == "digits")
+    assert main(line.split()) == 0
+    results = [json.loads((tmp_path / "runs" / name / "results.json").read_text()) for name in (stub, "owner")]
+    assert [one["dataset"] for one in results] == ["mine.npz", "digits"]
+    assert "*** Dataset mine.npz, digits: no result is comparable" in capsys.readouterr().out
+
+
 def test_a_recipe_that_is_named_twice_runs_once(stub, tmp_path, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(StubModule, "experiment", staticmethod(ran.append))
