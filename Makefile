@@ -9,8 +9,8 @@ PROCESSES ?= -n 2
 PRESET ?= quick
 # Processes of make replicate, which share the cores.
 JOBS ?= 2
-# What make keep takes: the runs of make replicate, or with several seeds those of the first.
-RUNS = $(firstword $(wildcard runs/seed-0) runs)
+# What make keep takes; of several seeds, RUNS=runs/seed-0 takes the others beside it too.
+RUNS ?= runs
 INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
@@ -26,7 +26,7 @@ help:
 	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
 	@echo "make benchmark    speed beside JAX, plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
 	@echo "make docs         write the documents that come from the recipes and from docs/results"
-	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST (ARGS=--seeds 0-4)"
+	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST (RUNS=runs/seed-0: of all seeds)"
 	@echo "make notebook     run notebooks/lecture.ipynb and keep its outputs in it"
 	@echo "make lint         check the style and the types"
 	@echo "make constraints  write constraints.txt: the versions that are installed here, and what suits other Pythons"
@@ -75,9 +75,10 @@ keep: $(INSTALLED)
 	cp $(RUNS)/discriminative-vs-generative/figures/decision_boundaries.png docs/images/boundaries.png
 	cp $(RUNS)/gan-1d/figures/stages.png docs/images/gan_1d.png
 	cp $(RUNS)/denoising-autoencoder/figures/denoised_masking.png docs/images/denoising.png
-	for run in $(RUNS)/*[a-z]/results.json $(wildcard runs/seed-[!0]*/*/results.json); do \
+	for run in $(RUNS)/*[a-z]/results.json $(if $(filter %/seed-0,$(RUNS)),$(wildcard $(RUNS:0=[1-9])/*[a-z]/results.json)); do \
 		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
-			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && cp $$run $$(dirname $$run)/training.csv $$to; done
+			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && \
+			cp $$run $$(dirname $$run)/training.csv $$to || exit 1; done
 	$(BIN)/python -m tfgen.report.documents
 
 notebook: $(INSTALLED)

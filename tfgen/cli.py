@@ -403,6 +403,7 @@ def _table(args):
 
 
 def _check(args):
+    from tfgen.files import check_writable
     from tfgen.report import check
     from tfgen.runner.results import read_results
 
@@ -410,6 +411,7 @@ def _check(args):
     if not path.exists():
         raise InputError(f"no finished run in {args.run}; name a directory such as runs/vae")
     results = read_results(path)
+    check_writable(args.run, "RUN_DIR")
     kept = check.kept_runs(results)
     comparisons = check.compare(results, kept)
     print(f"{check.table(comparisons)}\n")

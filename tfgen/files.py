@@ -178,5 +178,5 @@ def read_log(path):
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in rows[0]}
-    except (ValueError, TypeError, LookupError, csv.Error) as error:
-        raise InputError(f"{path} is no log of a training ; restore it, or delete it") from error
+    except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as the log of a training; restore it, or delete it") from error

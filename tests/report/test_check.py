@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from helpers import StubModule
+from scipy import stats
 
 from tfgen import cli
 from tfgen.errors import InputError
@@ -31,7 +32,8 @@ LOG = "epoch,loss,seconds,val_loss\n0,{0}.123456,1.5,9\n1,{0},1.5,8\n"
 
 def comparison(value, values):
     (one,) = check.compare(
-        {"recipe": "stub", "metrics": {"m": {**METRIC, "value": value}}}, {"metrics": {"m": list(values)}}
+        {"recipe": "stub", "metrics": {"m": {**METRIC, "value": value}}},
+        {"metrics": {"m": {"values": list(values), "n": 10_000}}},
     )
     return one
 
@@ -82,20 +84,24 @@ def test_the_margin_is_that_of_student():
 
 def test_of_right_runs_two_in_a_thousand_are_outside():
     values = 10 + np.random.default_rng(0).standard_normal((20_000, 6))
-    outside = [not comparison(value, others).within for value, *others in values[:, :4].tolist()]
-    # Three kept values. Wrong: without the error of the mean 0.0027 are outside, with a normal's quantile 0.13.
-    assert np.mean(outside) == pytest.approx(0.002, abs=0.0006)
+    all_of_them = [comparison(value, others) for value, *others in values[:, :4].tolist()]
+    assert np.mean([not one.within for one in all_of_them]) == pytest.approx(0.002, abs=0.0008)
+    # Wrong: with a normal's quantile.
+    distance = np.array([abs(one.value - one.mean) / one.margin for one in all_of_them])
+    assert np.mean(distance > stats.norm.ppf(0.999) / stats.t.ppf(0.999, 2)) > 0.05
 
 
 def test_a_metric_that_does_not_depend_on_the_seed_may_differ_by_little():
     assert comparison(100.5, [100.0, 100.0, 100.0]).within and comparison(-100.5, [-100.0] * 3).within
     assert not comparison(103.0, [100.0, 100.0, 100.0]).within
-    assert comparison(0.0, [0.0] * 3).within and not comparison(1e-9, [0.0] * 3).within
+    # Of 10,000 images one is a share of 1e-4, and of counts one is one.
+    assert comparison(0.0102, [0.0101] * 3).within and not comparison(0.0201, [0.0101] * 3).within
+    assert comparison(24, [23] * 5).within and not comparison(29, [23] * 5).within
 
 
 def test_a_value_that_is_missing_or_not_finite_is_outside():
     assert not comparison(None, [1, 2, 3]).within
-    (one,) = check.compare({"recipe": "stub", "metrics": {}}, {"metrics": {"m": [1, 2, 3]}})
+    (one,) = check.compare({"recipe": "stub", "metrics": {}}, {"metrics": {"m": {"values": [1, 2, 3], "n": 10}}})
     assert not one.within
 
 
@@ -104,7 +110,10 @@ def test_what_is_kept_has_the_values_and_the_curves_of_all_seeds(kept):
     assert list(entries) == ["stub"] and list(entries["stub"]) == ["smoke"]  # Of quick there is one seed.
     entry = entries["stub"]["smoke"]
     assert entry["seeds"] == [0, 1, 2, 3, 4] and entry["config"] == RESULT["config"]
-    assert entry["metrics"] == {"test_squared_error": [14, 14.1, 14.2, 14.3, 14.4], "other": [3] * 5}
+    assert entry["metrics"] == {
+        "test_squared_error": {"values": [14, 14.1, 14.2, 14.3, 14.4], "n": 10},
+        "other": {"values": [3] * 5, "n": 10},
+    }
     assert entry["curves"]["loss"][4] == [4.123, 4] and entry["curves"]["val_loss"] == [[9, 8]] * 5
     assert set(entry["curves"]) == {"loss", "val_loss"}
 
@@ -135,7 +144,7 @@ def test_another_metric_outside_is_shown_and_does_not_decide(kept, tmp_path, cap
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"preset": "quick"}, "fewer than 3 seeds are kept; what can be checked is stub: smoke"),
+        ({"preset": "quick"}, "fewer than 4 seeds are kept with their logs; what can be checked is stub: smoke"),
         ({"dataset": "digits"}, "the run is of dataset digits; the kept ones are of mnist"),
         ({"data_sha256": "1" * 64}, "the run is of dataset mnist, but of other images; the kept ones are of mnist"),
     ],
@@ -157,7 +166,21 @@ def test_a_damaged_log_is_refused_and_a_missing_one_leaves_the_kept_curves(kept,
     run_directory(tmp_path / "run")
     entry = check.kept_runs(RESULT)
     (tmp_path / "run" / "training.csv").write_text("epoch,loss\n0,much\n")
-    with pytest.raises(InputError, match=r"training\.csv is no log of a training"):
+    with pytest.raises(InputError, match=r"training\.csv cannot be read as the log of a training"):
         check.draw(tmp_path / "run", entry)
     (tmp_path / "run" / "training.csv").unlink()
     assert check.draw(tmp_path / "run", entry).exists()
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"stub": {}}'])
+def test_without_what_is_kept_the_remedy_is_named(kept, tmp_path, capsys, text):
+    kept.unlink() if text is None else kept.write_text(text)
+    assert cli.main(["check", run_directory(tmp_path / "run")]) == 2
+    message = "what can be checked is stub: " if text == '{"stub": {}}' else "kept.json is missing or damaged; install"
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_of_which_no_headline_metric_is_kept_is_not_called_right(kept, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(RECIPES, "stub", dataclasses.replace(RECIPES["stub"], headline=("newer",)))
+    assert cli.main(["check", run_directory(tmp_path / "run")]) == 2
+    assert "no headline metric of stub is kept" in capsys.readouterr().err

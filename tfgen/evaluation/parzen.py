@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 
 SIGMAS = np.logspace(-1, 0, 10)
 CHUNK = 1000
+KMEANS_MOVES = 2
 
 
 def parzen_log_density(samples: np.ndarray, images: np.ndarray, sigmas: ArrayLike) -> np.ndarray:
@@ -105,12 +106,11 @@ def parzen_log_likelihood(
 def kmeans_centres(images: np.ndarray, num: int, seed: int) -> np.ndarray:
     """Returns `(num, pixels)` k-means centres, at most one for each different image; they beat true images.
 
-    They start at different images, taken at random, and move twice: of MNIST's 10,000 centres, three moves more change
-    the mean log-likelihood by 0.02 nats.
+    They start at different images, taken at random, and move `KMEANS_MOVES` times, which is enough for a baseline.
 
     Source: Theis et al. 2015, "A note on the evaluation of generative models".
     """
     different = list({image.tobytes(): i for i, image in enumerate(images)}.values())
     num = min(num, len(different))
     start = images[np.random.default_rng(seed).choice(different, num, replace=False)]
-    return KMeans(num, init=start, n_init=1, max_iter=2).fit(images).cluster_centers_
+    return KMeans(num, init=start, n_init=1, max_iter=KMEANS_MOVES).fit(images).cluster_centers_

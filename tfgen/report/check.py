@@ -11,11 +11,12 @@ from tfgen.recipes import RECIPES
 from tfgen.report.tables import aligned, groups, number
 
 KEPT = pathlib.Path(__file__).with_name("kept.json")
-LEAST_SEEDS = 3
+LEAST_SEEDS = 4
 PROBABILITY = 0.999
-# A deviation counts as no less than this share of the mean: some metrics hardly depend on the seed, but in their last
-# digits on the machine and the versions.
+# A deviation counts as no less than this share of the mean, than one image of n, and for counts than a half: some
+# metrics hardly depend on the seed, but in their last digits on the machine and the versions.
 FLOOR = 0.001
+FLOOR_OF_COUNTS = 0.5
 HEADER = ("metric", "value", "kept mean", "deviation", "allowed", "verdict")
 
 
@@ -27,7 +28,7 @@ class Comparison:
         name: of the metric.
         value: of the run: a number, or None if it is missing or was not finite.
         mean: of the kept runs.
-        deviation: their standard deviation, at least `FLOOR` of the mean.
+        deviation: their standard deviation, or what it is at least.
         seeds: n.
         headline: whether it is one of the recipe's headline metrics, which decide.
     """
@@ -43,7 +44,8 @@ class Comparison:
     def margin(self):
         """How far from the mean a value may be: t(0.999, n - 1) s sqrt(1 + 1/n).
 
-        If values are normal, that of one more run with a seed of its own is within it 998 times in 1,000. For the error
+        If values are normal, that of one more run with a seed of its own is within it 998 times in 1,000, each metric
+        by itself. For the error
         of the mean adds to that of the value, and the deviation is itself estimated, which Student's t accounts for.
         """
         from scipy import stats  # It takes half a second to load.
@@ -64,9 +66,11 @@ def compare(results, kept):
         kept: the entry of its recipe and preset in what `kept_runs` returns.
     """
     headline, comparisons = RECIPES[results["recipe"]].headline, []
-    for name, values in kept["metrics"].items():
-        mean = statistics.mean(values)
-        deviation = max(statistics.stdev(values), FLOOR * abs(mean))
+    for name, metric in kept["metrics"].items():
+        values, mean = metric["values"], statistics.mean(metric["values"])
+        counted = all(float(value).is_integer() for value in values)
+        least = max(FLOOR * abs(mean), 1 / metric["n"], FLOOR_OF_COUNTS * counted)
+        deviation = max(statistics.stdev(values), least)
         value = results["metrics"].get(name, {}).get("value")
         comparisons.append(Comparison(name, value, mean, deviation, len(values), name in headline))
     return sorted(comparisons, key=lambda comparison: not comparison.headline)
@@ -78,7 +82,8 @@ def table(comparisons):
     for one in comparisons:
         verdict = ("within" if one.within else "outside") + ("" if one.headline else ", not decisive")
         allowed = f"{number(one.mean - one.margin)} to {number(one.mean + one.margin)}"
-        lines.append((one.name, number(one.value), number(one.mean), f"{one.deviation:.2g}", allowed, verdict))
+        value = "missing" if one.value is None else number(one.value)
+        lines.append((one.name, value, number(one.mean), f"{one.deviation:.2g}", allowed, verdict))
     return aligned([HEADER, *lines])
 
 
@@ -88,16 +93,19 @@ def kept_runs(results):
     Raises:
         InputError: if there is nothing to compare with.
     """
-    kept = read_json(KEPT)
+    try:
+        kept = read_json(KEPT)
+    except (InputError, FileNotFoundError) as error:
+        raise InputError(f"{KEPT} is missing or damaged; install tfgen anew, or run make docs in a checkout") from error
     of_recipe = kept.get(results["recipe"], {})
     if results["preset"] not in of_recipe:
         which = "; ".join(f"{recipe}: {', '.join(presets)}" for recipe, presets in kept.items())
         raise InputError(
-            f"of {results['recipe']} in preset {results['preset']} fewer than {LEAST_SEEDS} seeds are kept; "
-            f"what can be checked is {which}"
+            f"of {results['recipe']} in preset {results['preset']} fewer than {LEAST_SEEDS} seeds are kept with their "
+            f"logs; what can be checked is {which or 'nothing'}"
         )
     entry = of_recipe[results["preset"]]
-    same_data = results.get("data_sha256") in (None, entry["data_sha256"])
+    same_data = None in (checksums := {results.get("data_sha256"), entry["data_sha256"]}) or len(checksums) == 1
     if results["dataset"] != entry["dataset"] or not same_data:
         other = "" if results["dataset"] != entry["dataset"] else ", but of other images"
         raise InputError(f"the run is of dataset {results['dataset']}{other}; the kept ones are of {entry['dataset']}")
@@ -116,7 +124,10 @@ def verdict(results, kept, comparisons):
 
     Raises:
         RunError: if it is not: a headline metric is outside.
+        InputError: if none could be compared.
     """
+    if not any(one.headline for one in comparisons):
+        raise InputError(f"no headline metric of {results['recipe']} is kept; run make docs in a checkout")
     run, seeds = f"{results['recipe']}, seed {results['seed']}", ", ".join(map(str, kept["seeds"]))
     outside = [one.name for one in comparisons if one.headline and not one.within]
     if outside:
@@ -125,7 +136,7 @@ def verdict(results, kept, comparisons):
 
 
 def draw(directory, kept):
-    """Writes `check.png`, the curves of the run's first training over the kept ones; returns its path."""
+    """Writes `check.png`, the curves of its training.csv over the kept ones; returns its path."""
     from tfgen import figures
 
     log = pathlib.Path(directory, "training.csv")
@@ -151,12 +162,15 @@ def summary(results, root):
             continue
         logs = list(map(read_log, paths))
         values = {name: [run["metrics"].get(name, {}).get("value") for run in runs] for name in first["metrics"]}
+        complete = {name: numbers for name, numbers in values.items() if None not in numbers}
         kept.setdefault(first["recipe"], {})[first["preset"]] = {
             "dataset": first["dataset"],
-            "data_sha256": first["data_sha256"],
+            "data_sha256": first.get("data_sha256"),
             "config": first["config"],
             "seeds": [run["seed"] for run in runs],
-            "metrics": {name: numbers for name, numbers in values.items() if None not in numbers},
+            "metrics": {
+                name: {"values": numbers, "n": first["metrics"][name]["n"]} for name, numbers in complete.items()
+            },
             "curves": {
                 name: [[float(f"{value:.4g}") for value in log[name]] for log in logs]
                 for name in logs[0]

@@ -139,8 +139,8 @@ CSV_HEADER = (
 def csv_table(results):
     """Returns every metric of every run as comma-separated values: a line each, empty where there is nothing.
 
-    Parameters and validation loss are those of the run's first training. A published value is the paper's of the
-    metric's own row in the documents; the command makes the run anew.
+    Parameters and validation loss are those of the training that training.csv is of. A published value is the paper's,
+    as in the documents; the command makes the run anew.
     """
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")

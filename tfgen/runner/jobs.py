@@ -194,10 +194,9 @@ def main(options):
                 print(f"{ANSWER}{{}}", flush=True)
         except KeyboardInterrupt:
             return 130
-        except BrokenPipeError:  # The parent was killed. What is not finished can be resumed.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
         except Exception as error:
+            if isinstance(error, BrokenPipeError):  # The parent was killed. What is not finished can be resumed.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if options["debug"]:
                 import traceback
 

@@ -10,7 +10,7 @@ from tfgen.data.batches import scale
 from tfgen.evaluation.coverage import class_fractions, classifier_score
 from tfgen.evaluation.frechet import frechet_distance
 from tfgen.evaluation.manifold import precision_and_recall
-from tfgen.evaluation.parzen import kmeans_centres, parzen_log_likelihood
+from tfgen.evaluation.parzen import KMEANS_MOVES, kmeans_centres, parzen_log_likelihood
 from tfgen.files import read_json
 
 FRECHET = "squared distance of the digit classifier's features"
@@ -119,7 +119,10 @@ def measure_baselines(run, classifier, n):
     n = min(n, len(train))
     points = {
         "train_images": ({"n": n}, lambda: train[:n]),
-        "kmeans_centres": ({"n": n, "seed": run.seed}, lambda: kmeans_centres(train, n, run.seed)),
+        "kmeans_centres": (
+            {"n": n, "seed": run.seed, "moves": KMEANS_MOVES},
+            lambda: kmeans_centres(train, n, run.seed),
+        ),
     }
     for key, (parameters, make) in points.items():
         name = f"parzen_log_likelihood__{key}"
