@@ -298,6 +298,7 @@ def test_status_tells_what_is_prepared_and_where(prepared):
             (f"emnist/{name}", str(prepared / "emnist" / name / "3.1.0"), False)
             for name in ("balanced", "letters", "digits")
         ),
+        ("binarized_mnist", str(prepared / "binarized_mnist" / "1.0.0"), False),
     ]
 
 

@@ -18,8 +18,8 @@ from tfgen.recipe import MNIST_CLASSES
 
 # What `checksum` gives for MNIST as TFDS 3.0.1 prepares it from the four files of the MNIST database.
 MNIST_CHECKSUM = "aa25cfd5d8f401ac3844aea56c77d0acc88e3d0469526bd2ce76bdf2b6ebe29f"
-# Likewise for Larochelle's binarised MNIST, from its three files.
-BINARIZED_MNIST_CHECKSUM = ""
+# Likewise Larochelle's binarised MNIST, TFDS 1.0.0, its pixels as 0 and 255.
+BINARIZED_MNIST_CHECKSUM = "826fd5f37a09a4ee86e1c09a2de9be58afe95e06a08bec401314f2587bc55a79"
 # TFDS speaks of 37 classes of letters, whose labels are 1 to 26.
 CLASSES = {"emnist/balanced": 47, "emnist/letters": 26}
 PROBE_SECONDS = 5
