@@ -635,7 +635,8 @@ def test_a_recipe_s_own_dataset_is_taken_whatever_is_chosen_and_passed_over_wher
     monkeypatch.setitem(MODULES, "owner", StubModule)
     monkeypatch.setitem(RECIPES, "owner", dataclasses.replace(StubModule.RECIPE, dataset="digits"))
     images = digits().test.images[:120].reshape(-1, 28, 28)
-    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(120) % 10)
+    labels = np.arange(120) % 10
+    np.savez(tmp_path / "mine.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:], y_test=labels[90:])
     line = f"run --all --preset smoke --dataset {tmp_path}/mine.npz --set batch_size=20 --output-dir {tmp_path}/runs"
     assert main(line.split()) == 0
     assert "skipped, since digits is not prepared: owner; name it to download the set\n" in capsys.readouterr().out
