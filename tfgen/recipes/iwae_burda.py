@@ -29,9 +29,9 @@ RECIPE = Recipe(
             others=(Published(85.54, "the same table, IWAE, k = 5"),),
         ),
         "active_latent_units": Published(
-            25,
+            25.0,
             "Burda et al. 2015, table 1, not verified, IWAE, k = 50",
-            others=(Published(22, "the same table, not verified, IWAE, k = 5"),),
+            others=(Published(22.0, "the same table, not verified, IWAE, k = 5"),),
         ),
     },
 )

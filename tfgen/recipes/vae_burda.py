@@ -89,7 +89,7 @@ RECIPE = Recipe(
     },
     published={
         "test_nll": Published(86.76, "Burda et al. 2015, table 1, VAE, k = 1"),
-        "active_latent_units": Published(19, "Burda et al. 2015, table 1, not verified, VAE, k = 1"),
+        "active_latent_units": Published(19.0, "Burda et al. 2015, table 1, not verified, VAE, k = 1"),
     },
 )
 
