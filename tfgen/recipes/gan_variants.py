@@ -160,10 +160,11 @@ def experiment(run):
     one_update = Batches(data.train.images, config.batch_size, run.seed)
     norms = gradient_norms(model, one_update.stream().take(config.gradient_steps), run.seed)
     d_alone = norms.pop("fake_probability")
-    unit = f"norm, untrained generator, D at {d_alone[-1]:.2g} after {config.gradient_steps} updates of its own"
+    after = f"untrained generator, discriminator after {config.gradient_steps} updates of its own"
+    run.metric("fake_probability__alone", d_alone[-1], f"mean D(G(z)), {after}", "generated", config.batch_size)
     for loss, of_loss in norms.items():
         name = f"generator_gradient_norm__{loss.replace('-', '_')}"
-        run.metric(name, of_loss[-1], unit, "generated", config.batch_size)
+        run.metric(name, of_loss[-1], f"norm, {after}", "generated", config.batch_size)
     d = np.geomspace(1e-4, 1 - 1e-4, 400)
     derivatives = {loss: loss_derivatives(loss, np.log(d / (1 - d))) for loss in norms}
     first_epoch = [history["fake_probability"][0] for history in histories.values()]
