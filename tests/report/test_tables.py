@@ -368,3 +368,8 @@ def test_the_table_for_machines_has_a_line_for_each_metric_of_each_run():
     assert second["value"] == second["published"] == ""
     # Not comparable, and of a version that kept less.
     assert foreign["published"] == foreign["source"] == foreign["parameters"] == foreign["commit"] == ""
+
+
+def test_the_mean_over_seeds_has_the_first_unit_where_a_unit_holds_what_was_measured():
+    results = [of_seed(0, 13.0, unit="norm, D at 0.1"), of_seed(1, 15.0, unit="norm, D at 0.2")]
+    assert "| 14 ± 1.4 | norm, D at 0.1; test" in " ".join(tables.table(results).split())

@@ -266,6 +266,7 @@ def _over_seeds(metrics):
         return metrics[0] if len(metrics) == 1 else {**metrics[0], "value": None}
     # Details that differ between seeds, such as sigma, do not apply to the mean. A sigma at the edge is worth noting.
     common = {key: value for key, value in metrics[0].items() if all(metric.get(key) == value for metric in metrics)}
+    common |= {key: metrics[0][key] for key in ("unit", "split", "n")}
     common["at_edge"] = any(metric.get("at_edge") for metric in metrics)
     return {**common, "value": statistics.mean(values), "std": statistics.stdev(values)}
 
