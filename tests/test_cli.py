@@ -630,10 +630,9 @@ def test_a_recipe_s_own_dataset_is_taken_whatever_is_chosen_and_passed_over_wher
     stub, tmp_path, capsys, monkeypatch
 ):
     """The owner's are the digits."""
-    for name in [name for name in RECIPES if name != stub]:
-        monkeypatch.delitem(RECIPES, name)
     monkeypatch.setitem(MODULES, "owner", StubModule)
     monkeypatch.setitem(RECIPES, "owner", dataclasses.replace(StubModule.RECIPE, dataset="digits"))
+    monkeypatch.setattr("tfgen.cli.RECIPES", {name: RECIPES[name] for name in (stub, "owner")})
     images = digits().test.images[:120].reshape(-1, 28, 28)
     labels = np.arange(120) % 10
     np.savez(tmp_path / "mine.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:], y_test=labels[90:])
