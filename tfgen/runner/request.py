@@ -149,12 +149,13 @@ def seeds_of(text):
 
 def check_images(name, data):
     """Raises `InputError` if a recipe does not take a dataset's images."""
+    free = {other: recipe for other, recipe in RECIPES.items() if recipe.dataset is None}
     if data.classes is None and RECIPES[name].needs_labels:
-        others = ", ".join(other for other, recipe in RECIPES.items() if not recipe.needs_labels)
+        others = ", ".join(other for other, recipe in free.items() if not recipe.needs_labels)
         raise InputError(f"{name} needs labels, and {data.name} has none; recipes that need none: {others}")
     if not RECIPES[name].any_images and (data.image_shape, data.classes) != (MNIST_SHAPE, MNIST_CLASSES):
         (height, width), (own_height, own_width) = MNIST_SHAPE, data.image_shape
-        others = ", ".join(other for other, recipe in RECIPES.items() if recipe.any_images)
+        others = ", ".join(other for other, recipe in free.items() if recipe.any_images)
         raise InputError(
             f"{name} takes images of {height}x{width} in {MNIST_CLASSES} classes only, and {data.name} has "
             f"{own_height}x{own_width} in {data.classes}; of any size and number of classes: {others}"
