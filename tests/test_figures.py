@@ -67,6 +67,17 @@ def test_features_are_pictures_each_on_a_scale_that_one_large_weight_does_not_se
     assert "90th percentile" in bar.get_ylabel()
 
 
+def test_curves_over_others_have_a_panel_a_quantity_and_a_line_a_run():
+    kept = {name: [[3.0, 2.0], [3.5, 2.5]] for name in ("loss", "val_loss", "a", "b", "c")}
+    figure = figures.curves_over({"loss": [9.0, 8.0, 7.0], "unknown": [1.0]}, kept)
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == ["loss", "validation: loss", "a", "b", "c"]
+    assert [len(axes.lines) for axes in shown] == [3, 2, 2, 2, 2]
+    np.testing.assert_array_equal(shown[0].lines[2].get_xydata(), [[1, 9], [2, 8], [3, 7]])
+    np.testing.assert_array_equal(shown[0].lines[1].get_xydata(), [[1, 3.5], [2, 2.5]])
+    assert [text.get_text() for text in shown[0].get_legend().get_texts()] == ["2 kept seeds", "this run"]
+
+
 def test_curves_draw_every_value_over_epochs_from_one():
     figure = figures.curves({"a": [3.0, 2.0], "b": [5.0, 4.0]}, [("A", "nats", ["a"]), ("Both", "nats", ["a", "b"])])
     assert [len(axes.lines) for axes in figure.axes] == [1, 2]

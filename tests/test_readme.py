@@ -269,7 +269,10 @@ def test_the_table_of_speed_is_that_of_the_measurement_kept():
         ]
         share = ratios[max(ways, key=lambda way: statistics.median(result["variants"][way]["images_per_second"]))]
         assert cells[:-1] == [f"{rate:,.0f}", *times]
-        assert cells[-1].removesuffix(" *") == f"{100 * share['median']:.0f} %"
+        # A star marks what others disturbed: tfgen's own training or the fastest products.
+        fastest = max(ways, key=lambda way: statistics.median(result["variants"][way]["images_per_second"]))
+        others = [statistics.median(result["variants"][one]["load_of_others"]) for one in (name, fastest)]
+        assert cells[-1] == f"{100 * share['median']:.0f} %" + " *" * (max(others) > 0.05)
     # Of real images, and of everything that can be left out.
     assert measured["data"] == "mnist"
     for family in ("gan", "vae", "autoencoder", "gan-1200", "autoencoder-1200"):
@@ -277,10 +280,10 @@ def test_the_table_of_speed_is_that_of_the_measurement_kept():
     assert {"scaling", "inference", "evaluation"} <= set(measured)
 
 
-def test_the_measurement_of_speed_kept_was_disturbed_by_no_other_program():
+def test_no_training_of_the_measurement_of_speed_kept_was_disturbed_by_another_program():
     measured = json.loads((ROOT / "docs" / "benchmark" / "benchmark.json").read_text())
     for family, result in measured["training"].items():
-        # The table's last column shows with a mark which products were disturbed.
+        # Products that were disturbed are marked in the table's last column, which the test above holds.
         for name, variant in result["variants"].items():
             assert name.startswith("products") or statistics.median(variant["load_of_others"]) <= 0.05, (family, name)
         # All that can be left out was measured, and nothing is faster than the fastest way to its products.

@@ -52,7 +52,8 @@ def _parser():
     command.add_argument(
         "--dataset",
         default="auto",
-        help=f"one of {', '.join(data.NAMES)}; or an .npz file or a folder of PNG files; default auto",
+        help=f"one of {', '.join(data.NAMES)}; or an .npz file or a folder of PNG files; default auto; "
+        "vae-static and iwae-static have their own",
     )
     command.add_argument("--output-dir", default="runs", metavar="DIR", help="default: runs")
     seeds = command.add_mutually_exclusive_group()
@@ -254,7 +255,10 @@ def _run(args):
         for name in [name for name in names if RECIPES[name].dataset is not None]:
             if not data.is_prepared(RECIPES[name].dataset, args.data_dir):
                 names.remove(name)
-                print(f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set")
+                print(
+                    f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set",
+                    flush=True,
+                )
     from tfgen.runner.request import Request, seeds_of
     from tfgen.runner.results import load_results
 

@@ -211,7 +211,7 @@ def curves_over(own, kept):
     rows = -(-len(kept) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, (name, runs) in zip(panels, kept.items(), strict=False):
+    for (name, runs), axes in zip(kept.items(), panels, strict=False):
         for i, values in enumerate(runs):
             label = None if i else f"{len(runs)} kept seeds"
             axes.plot(np.arange(1, len(values) + 1), values, color="0.6", linewidth=1, label=label)
@@ -223,7 +223,7 @@ def curves_over(own, kept):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    for axes in list(panels):
+    for axes in panels:  # Those that are left over.
         axes.set_axis_off()
     return figure
 

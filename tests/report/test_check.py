@@ -180,6 +180,13 @@ def test_without_what_is_kept_the_remedy_is_named(kept, tmp_path, capsys, text):
     assert message in capsys.readouterr().err
 
 
+def test_a_headline_metric_that_is_not_kept_is_named(kept, tmp_path, capsys, monkeypatch):
+    headline = ("test_squared_error", "newer")
+    monkeypatch.setitem(RECIPES, "stub", dataclasses.replace(RECIPES["stub"], headline=headline))
+    assert cli.main(["check", run_directory(tmp_path / "run")]) == 0
+    assert "in every headline metric, but these, which are not kept: newer\n" in capsys.readouterr().out
+
+
 def test_a_run_of_which_no_headline_metric_is_kept_is_not_called_right(kept, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(RECIPES, "stub", dataclasses.replace(RECIPES["stub"], headline=("newer",)))
     assert cli.main(["check", run_directory(tmp_path / "run")]) == 2
