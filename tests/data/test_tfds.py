@@ -110,12 +110,12 @@ def test_emnist_is_turned_upright_and_its_labels_begin_with_0(tmp_path, name, cl
     assert examples(*both) == examples(*upright["train"])
 
 
-def prepare_binarized(directory):
+def prepare_binarized(directory, levels=2):
     """Prepares a small set as TFDS's builder of Larochelle's does: three splits of pixels 0 and 1, without labels."""
     rng = np.random.default_rng(0)
     builder = tensorflow_datasets.builder("binarized_mnist", data_dir=directory)
     images = {
-        split: rng.integers(2, size=(n, 28, 28, 1)).astype(np.uint8)
+        split: rng.integers(levels, size=(n, 28, 28, 1)).astype(np.uint8)
         for split, n in (("train", 12), ("validation", 5), ("test", 7))
     }
     tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
@@ -140,6 +140,12 @@ def test_the_binarised_mnist_comes_in_its_own_splits_and_stays_as_it_is_when_it_
         binary = held / np.float32(255)
         np.testing.assert_array_equal(fixed_binarization(held, number=3), binary)
         np.testing.assert_array_equal(binarize(held, (1, 2)), binary)
+
+
+def test_a_binarised_mnist_with_other_pixels_is_refused(tmp_path):
+    prepare_binarized(tmp_path, levels=3)
+    with pytest.raises(InputError, match="a pixel of 2, where only 0 and 1 may be"):
+        data.load("binarized_mnist", tmp_path)
 
 
 def test_the_real_binarised_mnist_is_comparable():

@@ -74,6 +74,8 @@ def load(name, data_dir):
         if name.startswith("emnist/"):
             images = images.transpose(0, 2, 1, 3)
         images = images.reshape(len(images), -1)
+        if binarized and images.max() > 1:
+            raise _unreadable(name, builder.data_dir, f"a pixel of {images.max()}, where only 0 and 1 may be")
         if binarized:
             splits[split] = Split(255 * images, None)
         else:

@@ -5,7 +5,8 @@ The experiment is that of `vae-burda`, on images that are binary already: neithe
 Source: pythae's reproducibility README, VAE on binary MNIST, 784-400-40 with ReLU, batches of 100, 500 epochs; its
 number is of 200 importance samples, ours of 5,000 with that of 200 beside it.
 Differs:
-- Adam's rate falls from 1e-3 to 0 along a cosine instead of from 1e-4 by two factors of 10^(-1/5).
+- Adam's rate falls from 1e-3 to 0 along a cosine instead of from 1e-4 by two factors of 10^(-1/5);
+  its epsilon is that of `vae-burda`.
 - The output biases begin at the logits of the mean image, as in `vae-burda`.
 """
 
