@@ -5,12 +5,16 @@ ELBO, add up over pixels, so that an image of more ink scores higher. The sum of
 score of its own, which tells how much of the detection is no more than that; and the squared error divided by it, which
 tells what is left without.
 
+A mean over digits hides the digit that a score fails on, so the least area stands beside it. The validation images
+choose between the scores: the squared error divided by the ink has the largest least area there, 0.68 with preset
+quick, where that of the negative ELBO is 0.13, for the digit 1, which has the least ink.
+
 Source: the lecture names the task; leaving one digit out is the customary protocol, and no paper reports numbers for
 these two small networks.
 Differs:
 - Every training takes equally many batches an epoch, whatever the share of the digit that is left out.
-- The widths were chosen on the validation images by the area that they are measured by, for which the left-out digit's
-  labels are needed.
+- The widths and the score were chosen on the validation images by the area that they are measured by, for which the
+  left-out digit's labels are needed.
 - Adam's rate falls to 0 along a cosine.
 """
 
@@ -109,7 +113,8 @@ RECIPE = Recipe(
         "test_auc__negative_elbo_mean",
         "test_auc__ink_mean",
         "test_auc__squared_error_per_ink_mean",
-        *(f"test_auc__negative_elbo_without_{digit}" for digit in range(10)),
+        *(f"{split}_auc__{score}_least" for score in SCORES for split in ("validation", "test")),
+        *(f"test_auc__{score}_without_{n}" for score in ("squared_error_per_ink", "negative_elbo") for n in range(10)),
     ),
     presets={
         "smoke": Config(epochs=1, left_out=(4, 1)),
@@ -140,7 +145,11 @@ def experiment(run):
 
     config, data = run.config, run.data
     train, validation = data.train, data.validation
-    test, binary_test = scale(data.test.images).numpy(), fixed_binarization(data.test.images)
+    # Of each split that is scored: shades of grey for the autoencoder, binary pixels for the VAE, and the labels.
+    splits = {
+        "validation": (scale(validation.images).numpy(), fixed_binarization(validation.images, 1), validation.labels),
+        "test": (scale(data.test.images).numpy(), fixed_binarization(data.test.images), data.test.labels),
+    }
     left_out = [digit for digit in config.left_out if digit < data.classes]
     pictured = config.pictured if config.pictured in left_out else left_out[-1]
     if len(left_out) < len(config.left_out):
@@ -162,7 +171,7 @@ def experiment(run):
     # Equally many for each digit, since another size of the last batch would be another compilation.
     held_out = len(validation) - np.bincount(validation.labels).max()
 
-    scores = {name: {} for name in SCORES}
+    scores = {split: {name: {} for name in SCORES} for split in splits}
     for digit in left_out:
         others = train.images[train.labels != digit]
         validation_images = validation.images[validation.labels != digit][:held_out]
@@ -173,10 +182,11 @@ def experiment(run):
         x = scale(validation_images).numpy()
         batches = Batches(others, config.batch_size, run.seed, transform=pairs)
         history = run.fit(model, batches, (x, x), training)
-        scores["squared_error"][digit] = losses.squared_error(test, predict(model, test)).numpy()
-        scores["ink"][digit] = test.sum(axis=1)
-        # An empty image is the autoencoder's to judge: dividing by 1 leaves its score as it is.
-        scores["squared_error_per_ink"][digit] = scores["squared_error"][digit] / np.maximum(scores["ink"][digit], 1)
+        for split, (grey, _, _) in splits.items():
+            error, ink = losses.squared_error(grey, predict(model, grey)).numpy(), grey.sum(axis=1)
+            scores[split]["squared_error"][digit], scores[split]["ink"][digit] = error, ink
+            # An empty image is the autoencoder's to judge: dividing by 1 leaves its score as it is.
+            scores[split]["squared_error_per_ink"][digit] = error / np.maximum(ink, 1)
         if digit == pictured:
             panel = (f"Autoencoder without {digit}", "squared error", ["loss", "val_loss"])
             run.figure("training", figures.curves(history, [panel]))
@@ -187,17 +197,39 @@ def experiment(run):
         start_anew(vae, vae_network().get_weights())
         batches = Batches(others, config.batch_size, run.seed, binarized=True)
         run.fit(vae, batches, fixed_binarization(validation_images, 1).numpy(), training)
-        scores["negative_elbo"][digit] = negative_elbo(vae.negative_elbo_terms, binary_test, run.seed)
+        for split, (_, binary, _) in splits.items():
+            scores[split]["negative_elbo"][digit] = negative_elbo(vae.negative_elbo_terms, binary, run.seed)
+
+    areas = {
+        split: {
+            name: {
+                digit: roc_auc_score(labels == digit, score)
+                for digit, score in scores[split][name].items()
+                if digit in labels
+            }
+            for name in SCORES
+        }
+        for split, (_, _, labels) in splits.items()
+    }
+    _record(run, areas)
+    _draw(run, splits["test"][0], scores["test"], areas["test"], pictured)
+
+
+def _record(run, areas):
+    """Records the area of each digit left out of the test images, and of each split their mean and the least."""
+    import numpy as np
 
     unit = "area under the ROC curve, 0.5 being chance"
-    areas = {name: {} for name in SCORES}
-    for name, of_digits in scores.items():
-        for digit, score in of_digits.items():
-            areas[name][digit] = roc_auc_score(data.test.labels == digit, score)
-            if name in MODEL_SCORES:
-                run.metric(f"test_auc__{name}_without_{digit}", areas[name][digit], unit, "test", len(test))
-        run.metric(f"test_auc__{name}_mean", np.mean([*areas[name].values()]), unit, "test", len(test))
-    _draw(run, test, scores, areas, pictured)
+    for split, of_split in areas.items():
+        n = len(getattr(run.data, split))
+        for name, of_digits in of_split.items():
+            values = [*of_digits.values()]
+            if split == "test":
+                for digit, value in of_digits.items():
+                    run.metric(f"test_auc__{name}_without_{digit}", value, unit, split, n)
+            if values:  # Of own images the validation split may have none that was left out.
+                run.metric(f"{split}_auc__{name}_mean", np.mean(values), unit, split, n)
+                run.metric(f"{split}_auc__{name}_least", min(values), f"{unit}, least of the digits", split, n)
 
 
 def _draw(run, test, scores, areas, pictured):
