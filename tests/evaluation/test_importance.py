@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfgen.distributions import Draw, normal_log_prob, stateless_seed
-from tfgen.evaluation.importance import importance_sampled_nll
+from tfgen.evaluation.importance import importance_sample, importance_sampled_nll
 from tfgen.models import linear_gaussian
 
 SEED = stateless_seed(0, Draw.EVALUATION)
@@ -71,6 +71,23 @@ def test_the_estimate_falls_from_the_negative_elbo_to_the_likelihood_as_samples_
     assert means[0] > means[1] + 0.05 > means[2] + 0.05 > EXACT.mean() + 0.05
     # A mean of logarithms in the place of the logarithm of a mean would stay at the negative ELBO.
     assert means[2] < -np.mean(elbo) - 0.2
+
+
+def test_the_effective_number_of_samples_is_all_of_them_for_equal_weights_and_one_where_one_draw_weighs_all():
+    """With weights of log-normal distribution, log w ~ N(0, s^2), it is K / exp(s^2) for large K."""
+
+    def standard_normal(x):
+        return tf.zeros((len(x), 1)), tf.zeros((len(x), 1))
+
+    def effective(slope):
+        # q is the prior, so that log p(x|z) is the log-weight.
+        found = importance_sample(standard_normal, lambda x, z: slope * z[:, 0], IMAGES, 20_000, SEED)
+        return found.effective_samples
+
+    np.testing.assert_allclose(effective(0.0), 20_000, rtol=1e-3)
+    # The mean over 30 images; of one its relative error is about sqrt((e - 1)^3 / 20,000) = 0.016 at s = 1.
+    assert effective(1.0).mean() == pytest.approx(20_000 / np.e, rel=0.02)
+    np.testing.assert_allclose(effective(1e4), 1, rtol=1e-2)
 
 
 def test_batches_and_chunks_change_the_draws_and_not_the_value():

@@ -10,8 +10,10 @@ from scipy.special import logsumexp
 
 from tfgen.data.batches import fixed_binarization
 from tfgen.errors import InputError
+from tfgen.evaluation.importance import importance_sample
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
-from tfgen.recipes import RECIPES
+from tfgen.recipes import RECIPES, vae_burda
+from tfgen.training.run import Run
 
 STAGES = ((1, 0.5, 2e-3), (2, 0.3, 1e-3), (5, 0.2, 4e-3))
 
@@ -21,6 +23,24 @@ def burda(untrained):
     """Three stages of a small network, ten epochs in all."""
     sizes = {"latent_dim": 3, "hidden_units": (8,), "nll_samples": 2}
     return untrained("iwae-burda", epochs=10, stages=STAGES, epsilon=3e-6, **sizes)
+
+
+@pytest.fixture(scope="module")
+def burda_uncertainty(digits, tmp_path_factory):
+    """The metrics of `_measure_nll` of an untrained VAE, and what it asked importance sampling for."""
+    config, sampled = RECIPES["vae-burda"].presets["smoke"], []
+    run = Run(RECIPES["vae-burda"], config, digits, tmp_path_factory.mktemp("burda"), "smoke")
+    model = VAE(784, 3, (8,))
+
+    def record(encode, log_likelihood, x, samples, *args, **kwargs):
+        found = importance_sample(encode, log_likelihood, x, samples, *args, **kwargs)
+        sampled.append((x, samples, found.nll))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfgen.evaluation.importance.importance_sample", record)
+        vae_burda._measure_nll(run, model, fixed_binarization(digits.test.images).numpy(), "nats per image")
+    return run.metrics, sampled
 
 
 def logits_of_the_mean(images):
@@ -130,3 +150,28 @@ def test_the_nll_lies_below_the_bound_of_the_checkpoint_and_is_near_that_of_othe
         of_five = np.log(5) - logsumexp(np.reshape(log_weights, (10, 5, -1)), axis=1).mean(axis=1)
         assert bound == pytest.approx(np.mean(of_five), abs=5 * np.std(of_five) + 1e-3)
     assert metrics["active_latent_units"]["value"] == np.sum(mean.var(axis=0) > 0.01)
+
+
+def test_the_nll_of_other_binarisations_is_of_other_images_than_those_of_test_and_validation(burda_uncertainty):
+    metrics, sampled = burda_uncertainty
+    config = RECIPES["vae-burda"].presets["smoke"]
+    once, *others = [x for x, samples, _ in sampled if len(x) == 297 and samples == config.fewer_nll_samples]
+    assert len(others) == config.binarisations == 2
+    for x in others:
+        assert set(np.unique(x)) == {0, 1} and np.any(x != once)
+    assert np.any(others[0] != others[1])
+    means = [nll.mean() for x, samples, nll in sampled if any(x is other for other in others)]
+    assert metrics["test_nll__other_binarisations"]["value"] == pytest.approx(np.mean(means))
+    assert metrics["test_nll__other_binarisations"]["std"] == pytest.approx(np.std(means, ddof=1))
+
+
+def test_numbers_of_importance_samples_are_compared_on_the_first_test_images(burda_uncertainty):
+    metrics, sampled = burda_uncertainty
+    subset = [(x, samples, nll) for x, samples, nll in sampled if len(x) == 20]
+    assert [samples for _, samples, _ in subset] == [10, 50]
+    for x, samples, nll in subset:
+        np.testing.assert_array_equal(x, sampled[0][0][:20])
+        name = f"first_images_{samples}_samples"
+        assert metrics[f"test_nll__{name}"]["value"] == pytest.approx(nll.mean())
+        assert 1 <= metrics[f"effective_samples__{name}"]["value"] <= samples
+        assert metrics[f"test_nll__{name}"]["n"] == 20

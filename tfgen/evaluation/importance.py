@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,25 @@ import tensorflow as tf
 from tfgen.distributions import log_prior_ratio, stateless_normal
 
 
-def importance_sampled_nll(
+class ImportanceSamples(NamedTuple):
+    """What importance sampling says of each image.
+
+    Attributes:
+        nll: estimate of -log p(x), `(n,)` float64, nats.
+        effective_samples: (sum w)^2 / sum w^2 of its weights w, `(n,)` float64, from 1 to K. Where it is small, few
+            draws make the estimate, and in expectation it lies above the true value.
+    """
+
+    nll: np.ndarray
+    effective_samples: np.ndarray
+
+
+def importance_sampled_nll(*args, **kwargs) -> np.ndarray:
+    """Returns the negative log-likelihood of each image, `(n,)` float64 in nats, alone: see `importance_sample`."""
+    return importance_sample(*args, **kwargs).nll
+
+
+def importance_sample(
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     log_likelihood: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     images: np.ndarray,
@@ -19,8 +38,8 @@ def importance_sampled_nll(
     seed: Sequence[int] | tf.Tensor,
     batch_size: int = 100,
     chunk: int = 50,
-) -> np.ndarray:
-    """Returns the negative log-likelihood of each image, estimated with samples from the approximate posterior.
+) -> ImportanceSamples:
+    """Estimates the negative log-likelihood of each image with samples from the approximate posterior.
 
     -log p(x) is estimated by -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x). In expectation the estimate
     is an upper bound on the true value and at most the negative ELBO, which it equals for K = 1.
@@ -37,38 +56,42 @@ def importance_sampled_nll(
         chunk: samples per image evaluated together.
 
     Returns:
-        `(n,)` float64, nats per image.
+        `ImportanceSamples`.
 
     Raises:
         ValueError: if `num_samples` is above `chunk` and not a multiple of it, or either is below 1.
 
-    Source: Burda et al. 2015, section 3 and appendix; Rezende et al. 2014, appendix E.
+    Source: Burda et al. 2015, section 3 and appendix; Rezende et al. 2014, appendix E; for the effective number of
+    samples Kong 1992.
     """
     if num_samples < 1 or chunk < 1 or num_samples % min(chunk, num_samples):
         raise ValueError(f"`num_samples` must be a positive multiple of `chunk` ({chunk}), got {num_samples}.")
     chunk = min(chunk, num_samples)
 
     @tf.function(reduce_retracing=True)
-    def log_mean_weight(x, batch):
+    def log_sums(x, batch):
+        """Returns log sum_k w_k and log sum_k w_k^2 of each image, `(2, batch)`."""
         z_mean, z_log_var = encode(x)
         n, latent_dim = tf.shape(x)[0], z_mean.shape[-1]
 
-        def add(j, total):
+        def add(j, totals):
             key = tf.stack([tf.cast(seed[0], tf.int64), tf.cast(seed[1], tf.int64) + batch * num_samples + j])
             epsilon = stateless_normal((chunk, n, latent_dim), key)
             z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
             repeated = tf.reshape(tf.repeat(x[None], chunk, axis=0), (chunk * n, x.shape[-1]))
             log_p_x = tf.reshape(log_likelihood(repeated, tf.reshape(z, (chunk * n, latent_dim))), (chunk, n))
             log_weights = log_p_x + log_prior_ratio(z, epsilon, z_log_var)
-            return j + 1, tf.reduce_logsumexp(tf.concat([total[None], log_weights], axis=0), axis=0)
+            powers = tf.stack([log_weights, 2 * log_weights], axis=1)
+            return j + 1, tf.reduce_logsumexp(tf.concat([totals[None], powers], axis=0), axis=0)
 
-        start = (tf.constant(0, tf.int64), tf.fill([n], tf.constant(-math.inf, tf.float32)))
-        _, total = tf.while_loop(lambda j, _: j < num_samples // chunk, add, start, parallel_iterations=1)
-        return total - math.log(num_samples)
+        start = (tf.constant(0, tf.int64), tf.fill([2, n], tf.constant(-math.inf, tf.float32)))
+        _, totals = tf.while_loop(lambda j, _: j < num_samples // chunk, add, start, parallel_iterations=1)
+        return totals
 
     batches = range(0, len(images), batch_size)
     values = [
-        log_mean_weight(tf.constant(images[i : i + batch_size]), tf.constant(i // batch_size, tf.int64)).numpy()
+        log_sums(tf.constant(images[i : i + batch_size]), tf.constant(i // batch_size, tf.int64)).numpy()
         for i in batches
     ]
-    return -np.concatenate(values).astype(np.float64)
+    log_sum, log_sum_of_squares = np.concatenate(values, axis=1).astype(np.float64)
+    return ImportanceSamples(math.log(num_samples) - log_sum, np.exp(2 * log_sum - log_sum_of_squares))

@@ -9,7 +9,7 @@ Differs:
 """
 
 from tfgen.recipe import Published, Recipe
-from tfgen.recipes.vae_burda import Config, experiment
+from tfgen.recipes.vae_burda import FEW_SAMPLES, Config, experiment
 
 __all__ = ["RECIPE", "Config", "experiment"]
 
@@ -19,7 +19,7 @@ RECIPE = Recipe(
     lecture_items=("B3", "B4"),
     headline=("test_nll", "test_nll__200_samples", "test_negative_bound", "active_latent_units"),
     presets={
-        "smoke": Config(epochs=1, stages=((5, 1.0, 1e-3),), nll_samples=50, doubly_reparameterised=True),
+        "smoke": Config(epochs=1, stages=((5, 1.0, 1e-3),), doubly_reparameterised=True, **FEW_SAMPLES),
         "paper": Config(epochs=500, stages=((50, 1.0, 1e-3),), doubly_reparameterised=True),
     },
     published={
