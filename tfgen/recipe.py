@@ -58,6 +58,7 @@ AutoencoderUnits = Annotated[
     tuple[Count, ...], lambda value: len(value) % 2 == 1, "an odd number of widths, that of the code in the middle"
 ]
 Precision = Literal["float32", "mixed_bfloat16"]
+Optimizer = Literal["adam", "muon"]
 Noise = Literal["uniform", "gaussian", "unit-variance uniform"]
 GeneratorLoss = Literal["non-saturating", "minimax"]
 

@@ -146,6 +146,35 @@ def test_the_stages_have_their_epochs_and_the_metric_tells_them(untrained):
     assert run.metrics["test_squared_error__layerwise"]["unit"].endswith("2 layers of 2 epochs each")
 
 
+def test_muon_trains_the_networks_end_to_end_and_adam_the_layers(untrained):
+    small = {"epochs": 6, "hidden_units": (8, 4, 8), "pca_components": ()}
+    run = untrained(NAME, optimizer="muon", learning_rate=4e-3, **small)
+    kinds = [keras.optimizers.Muon, keras.optimizers.Adam, keras.optimizers.Adam, keras.optimizers.Muon]
+    assert [type(fitted.model.optimizer) for fitted in run.fitted] == kinds
+    for fitted, epochs in ((run.fitted[0], 6), (run.fitted[3], 2)):
+        muon, steps = fitted.model.optimizer, epochs * run.steps_per_epoch(fitted.batches)
+        assert muon.weight_decay is None and muon.adam_weight_decay is None
+        for iteration, expected in ((0, 4e-3), (steps // 2, 2e-3), (steps, 0)):
+            muon.iterations.assign(iteration)
+            assert float(muon.learning_rate) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_muon_moves_a_kernel_by_a_matrix_that_is_nearly_orthogonal():
+    """The first step's singular values are about equal; those of Adam's, which moves all weights alike, are not."""
+
+    def spread(optimizer):
+        rng = np.random.default_rng(0)
+        gradient = rng.standard_normal((60, 1)) @ rng.standard_normal((1, 20)) + rng.standard_normal((60, 20))
+        kernel = keras.Variable(np.zeros((60, 20), np.float32))
+        optimizer.build([kernel])
+        optimizer.apply([tf.constant(gradient, tf.float32)], [kernel])
+        values = np.linalg.svd(kernel.numpy(), compute_uv=False)
+        return values[0] / values[-1]
+
+    assert spread(keras.optimizers.Muon(1e-3, weight_decay=None, adam_weight_decay=None)) < 2
+    assert spread(keras.optimizers.Adam(1e-3)) > 4
+
+
 def test_without_a_share_for_it_nothing_is_pretrained(untrained):
     run = untrained(NAME, hidden_units=(8, 4, 8), pca_components=(), pretraining_share=0.0)
     assert [fitted.name for fitted in run.fitted] == ["model"]

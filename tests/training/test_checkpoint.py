@@ -44,6 +44,13 @@ def autoencoder(jit_compile=False):
     return model, True
 
 
+def autoencoder_by_muon(jit_compile=False):
+    model, pairs = autoencoder()
+    muon = keras.optimizers.Muon(keras.optimizers.schedules.CosineDecay(1e-2, 4 * STEPS))
+    model.compile(muon, loss=squared_error, jit_compile=jit_compile, steps_per_execution=STEPS)
+    return model, pairs
+
+
 def vae(jit_compile=False):
     keras.utils.set_random_seed(3)
     model = VAE(784, 2, (8,))
@@ -97,7 +104,7 @@ def equal(first, second):
 # Going on.
 
 
-@pytest.mark.parametrize("build", [autoencoder, vae, gan])
+@pytest.mark.parametrize("build", [autoencoder, autoencoder_by_muon, vae, gan])
 def test_a_training_killed_before_its_checkpoint_goes_on_bit_for_bit(build, x, tmp_path):
     """Weights, moments, moving averages and iterations; what a kill at the end of the second of three epochs leaves."""
 

@@ -190,10 +190,14 @@ class Run:
         jit_compile = not self.deterministic and precision == "float32" and not convolutions
         return {"jit_compile": jit_compile, "steps_per_execution": steps // calls}
 
-    def decaying_adam(self, learning_rate, batches, epochs=None, epsilon=1e-7):
-        """Returns Adam with a rate that falls from `learning_rate` to 0 along a cosine over the whole training."""
+    def decaying_rate(self, learning_rate, batches, epochs=None):
+        """Returns a rate that falls from `learning_rate` to 0 along a cosine over the whole training."""
         steps = (epochs or self.config.epochs) * self.steps_per_epoch(batches)
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), epsilon=epsilon)
+        return keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+
+    def decaying_adam(self, learning_rate, batches, epochs=None, epsilon=1e-7):
+        """Returns Adam with such a rate."""
+        return keras.optimizers.Adam(self.decaying_rate(learning_rate, batches, epochs), epsilon=epsilon)
 
     # What is kept.
 
