@@ -5,8 +5,8 @@ p_data is a Gaussian, drawn in the run: the images of --dataset are not used.
 Source: Goodfellow et al. 2014, figure 1, proposition 1 and theorem 1. The paper gives a sketch and no number; at the
 optimum D is 1/2 everywhere and V(D, G) = -log 4.
 Differs:
-- The noise is Gaussian where the paper's figure has uniform noise. Uniform noise gives p_g edges, at which D* leaps to
-  1 and pulls G outwards: the Jensen-Shannon divergence then stayed between 0.01 and 0.06 nats at all the rates tried.
+- The noise is Gaussian where the paper's figure has uniform noise. Uniform noise (`--set noise=uniform`) gives p_g
+  edges, at which D* leaps to 1 and pulls G outwards.
 - The hidden layers are tanh, and D has five updates for each of G; both rates fall to 0 along a cosine.
 """
 
