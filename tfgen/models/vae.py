@@ -73,6 +73,11 @@ class VAE(keras.Model):
         self.built = True
 
     @property
+    def noise_dim(self) -> int:
+        """Numbers that a draw of z takes."""
+        return self.latent_dim
+
+    @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
@@ -83,6 +88,27 @@ class VAE(keras.Model):
     def log_likelihood(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """Returns log p(x|z) `(batch,)`, nats per image, summed over pixels."""
         return bernoulli_log_prob(x, self.decoder(z))
+
+    def log_weights(self, x: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
+        """Returns log p(x, z) - log q(z|x), `(k, batch)` in nats, of the draws of z that a standard normal noise makes.
+
+        Args:
+            x: `(batch, input_dim)` float32.
+            epsilon: `(k, batch, noise_dim)` float32.
+        """
+        z, (_, z_log_var) = self._draw(x, epsilon)
+        return self._log_likelihoods(x, z) + log_prior_ratio(z, epsilon, z_log_var)
+
+    def _draw(self, x, epsilon):
+        """Returns z `(k, batch, noise_dim)`, with the mean and the log-variance of q(z|x)."""
+        z_mean, z_log_var = self.encoder(x)
+        return z_mean + tf.exp(0.5 * z_log_var) * epsilon, (z_mean, z_log_var)
+
+    def _log_likelihoods(self, x, z):
+        """Returns log p(x|z) of each draw, `(k, batch)`."""
+        k, latent_dim = tf.shape(z)[0], z.shape[-1]
+        repeated = tf.reshape(tf.repeat(x[None], k, axis=0), (-1, self.input_dim))
+        return tf.reshape(self.log_likelihood(repeated, tf.reshape(z, (-1, latent_dim))), (k, -1))
 
     def negative_elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the two terms of the negative ELBO, the first estimated with one draw of z per image.
@@ -261,43 +287,46 @@ class ImportanceWeightedVAE(VAE):
 
     def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns -L_k and, of the same draws, the two terms of the negative ELBO, each `(batch,)`, nats per image."""
-        z, epsilon, z_mean, z_log_var = self._draw(x, seed)
+        epsilon = self._noise(x, seed)
+        z, posterior = self._draw(x, epsilon)
         log_p_x = self._log_likelihoods(x, z)
-        log_weights = log_p_x + log_prior_ratio(z, epsilon, z_log_var)
-        return -self._bound(log_weights), -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var)
+        log_weights = log_p_x + log_prior_ratio(z, epsilon, posterior[1])
+        return self._loss_and_terms(log_weights, log_p_x, posterior)
 
     def gradients_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[list[tf.Tensor], tuple[tf.Tensor, ...]]:
         if not self.doubly_reparameterised:
             return super().gradients_and_terms(x, seed)
-        encoder, decoder = self.encoder.trainable_variables, self.decoder.trainable_variables
+        of_encoder, of_decoder = self._variables()
         with tf.GradientTape() as draw:
-            z, _, z_mean, z_log_var = self._draw(x, seed)
+            z, posterior = self._draw(x, self._noise(x, seed))
         with tf.GradientTape() as bound:
             bound.watch(z)
-            log_p_x = self._log_likelihoods(x, z)
-            # Here the mean and the variance of q(z|x) are constants: the encoder is reached through z alone.
-            log_q = normal_log_prob(z, z_mean, z_log_var)
-            log_weights = log_p_x + normal_log_prob(z, 0.0, tf.zeros_like(z)) - log_q
-            loss = -self._bound(log_weights)
+            # Here the parameters of q(z|x) are constants: the encoder is reached through z alone.
+            log_weights, log_p_x = self._weigh(x, z, posterior)
+            loss, *terms = self._loss_and_terms(log_weights, log_p_x, posterior)
             mean_loss = tf.reduce_mean(loss)
-        by_z, *by_decoder = bound.gradient(mean_loss, [z, *decoder])
+        by_z, *by_decoder = bound.gradient(mean_loss, [z, *of_decoder])
         # `by_z` has each sample's normalised weight once, the estimate has its square.
-        by_encoder = draw.gradient(z, encoder, output_gradients=tf.nn.softmax(log_weights, axis=0)[..., None] * by_z)
-        terms = (loss, -tf.reduce_mean(log_p_x, axis=0), kl_divergence(z_mean, z_log_var))
-        of_variable = {id(v): g for v, g in zip((*encoder, *decoder), (*by_encoder, *by_decoder), strict=True)}
-        return [of_variable[id(variable)] for variable in self.trainable_variables], terms
+        by_encoder = draw.gradient(z, of_encoder, output_gradients=tf.nn.softmax(log_weights, axis=0)[..., None] * by_z)
+        pairs = zip((*of_encoder, *of_decoder), (*by_encoder, *by_decoder), strict=True)
+        of_variable = {id(variable): gradient for variable, gradient in pairs}
+        return [of_variable[id(variable)] for variable in self.trainable_variables], (loss, *terms)
 
-    def _draw(self, x, seed):
-        """Returns z and epsilon, both `(k, batch, latent_dim)`, with the mean and log-variance of q(z|x)."""
-        z_mean, z_log_var = self.encoder(x)
-        epsilon = threefry_normal((self.num_samples, tf.shape(x)[0], self.latent_dim), seed)
-        return z_mean + tf.exp(0.5 * z_log_var) * epsilon, epsilon, z_mean, z_log_var
+    def _noise(self, x, seed):
+        """Returns epsilon ~ N(0, I), `(k, batch, noise_dim)`."""
+        return threefry_normal((self.num_samples, tf.shape(x)[0], self.noise_dim), seed)
 
-    def _log_likelihoods(self, x, z):
-        """Returns log p(x|z) of each draw, `(k, batch)`."""
-        repeated = tf.reshape(tf.repeat(x[None], self.num_samples, axis=0), (-1, self.input_dim))
-        log_p_x = self.log_likelihood(repeated, tf.reshape(z, (-1, self.latent_dim)))
-        return tf.reshape(log_p_x, (self.num_samples, -1))
+    def _variables(self):
+        """Returns the trainable variables of q(z|x), and those of p(x, z)."""
+        return self.encoder.trainable_variables, self.decoder.trainable_variables
+
+    def _weigh(self, x, z, posterior):
+        """Returns log p(x, z) - log q(z|x) and log p(x|z) of each draw, both `(k, batch)`."""
+        log_p_x = self._log_likelihoods(x, z)
+        return log_p_x + normal_log_prob(z, 0.0, tf.zeros_like(z)) - normal_log_prob(z, *posterior), log_p_x
+
+    def _loss_and_terms(self, log_weights, log_p_x, posterior):
+        return -self._bound(log_weights), -tf.reduce_mean(log_p_x, axis=0), kl_divergence(*posterior)
 
     def _bound(self, log_weights):
         return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(self.num_samples))
