@@ -482,6 +482,7 @@ def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
         ("gan-1d", "bins=1", "bins must be at least 2, .*; got 1"),
         ("gan-1d", "half_width=1e-9", "data_std 0.5, half_width 1e-09 and 200 bins make bins too narrow"),
         ("vae-burda", "nll_samples=75", "nll_samples must be at most 50 or a multiple of 50, got 75"),
+        ("vae-burda", "subset_nll_samples=50,75", "subset_nll_samples must be at most 50 or a multiple of 50, got 75"),
     ],
 )
 def test_a_value_that_no_data_allow_is_refused_with_the_request(name, setting, words):

@@ -76,13 +76,8 @@ def test_the_estimate_falls_from_the_negative_elbo_to_the_likelihood_as_samples_
 def test_the_effective_number_of_samples_is_all_of_them_for_equal_weights_and_one_where_one_draw_weighs_all():
     """With weights of log-normal distribution, log w ~ N(0, s^2), it is K / exp(s^2) for large K."""
 
-    def standard_normal(x):
-        return tf.zeros((len(x), 1)), tf.zeros((len(x), 1))
-
     def effective(slope):
-        # q is the prior, so that log p(x|z) is the log-weight.
-        found = importance_sample(standard_normal, lambda x, z: slope * z[:, 0], IMAGES, 20_000, SEED)
-        return found.effective_samples
+        return importance_sample(lambda x, z: slope * z[..., 0], 1, IMAGES, 20_000, SEED).effective_samples
 
     np.testing.assert_allclose(effective(0.0), 20_000, rtol=1e-3)
     # The mean over 30 images; of one its relative error is about sqrt((e - 1)^3 / 20,000) = 0.016 at s = 1.

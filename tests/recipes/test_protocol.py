@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfgen.recipes import RECIPES
 
-BINARY = ("vae", "vae-2d", "vae-burda", "iwae-burda", "vae-static", "iwae-static")
+BINARY = ("vae", "vae-2d", "vae-burda", "iwae-burda", "vae-burda-2l", "iwae-burda-2l", "vae-static", "iwae-static")
 
 
 # gan-1d draws its own data, and two recipes train on parts of the images, which their own tests hold.

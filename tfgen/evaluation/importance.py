@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -25,14 +25,36 @@ class ImportanceSamples(NamedTuple):
     effective_samples: np.ndarray
 
 
-def importance_sampled_nll(*args, **kwargs) -> np.ndarray:
-    """Returns the negative log-likelihood of each image, `(n,)` float64 in nats, alone: see `importance_sample`."""
-    return importance_sample(*args, **kwargs).nll
+def importance_sampled_nll(
+    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    log_likelihood: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: np.ndarray,
+    *args: Any,
+    **kwargs: Any,
+) -> np.ndarray:
+    """Returns the negative log-likelihood of each image, `(n,)` float64 in nats, of a model with one Gaussian latent.
+
+    Args:
+        encode: function from `(batch, pixels)` to `(z_mean, z_log_var)`, both `(batch, latent_dim)`.
+        log_likelihood: function from `(n, pixels)` and `(n, latent_dim)` to log p(x|z) `(n,)`, nats.
+        images, *args, **kwargs: see `importance_sample`.
+    """
+
+    def log_weights(x, epsilon):
+        z_mean, z_log_var = encode(x)
+        z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
+        k, n, latent_dim = tf.shape(epsilon)[0], tf.shape(x)[0], epsilon.shape[-1]
+        repeated = tf.reshape(tf.repeat(x[None], k, axis=0), (k * n, x.shape[-1]))
+        log_p_x = tf.reshape(log_likelihood(repeated, tf.reshape(z, (k * n, latent_dim))), (k, n))
+        return log_p_x + log_prior_ratio(z, epsilon, z_log_var)
+
+    noise_dim = encode(tf.constant(images[:1]))[0].shape[-1]
+    return importance_sample(log_weights, noise_dim, images, *args, **kwargs).nll
 
 
 def importance_sample(
-    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-    log_likelihood: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    log_weights: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    noise_dim: int,
     images: np.ndarray,
     num_samples: int,
     seed: Sequence[int] | tf.Tensor,
@@ -41,14 +63,15 @@ def importance_sample(
 ) -> ImportanceSamples:
     """Estimates the negative log-likelihood of each image with samples from the approximate posterior.
 
-    -log p(x) is estimated by -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x). In expectation the estimate
-    is an upper bound on the true value and at most the negative ELBO, which it equals for K = 1.
+    -log p(x) is estimated by -log 1/K sum_k w_k, w_k = p(x, z_k) / q(z_k|x), with z_k ~ q(z|x). In expectation the
+    estimate is an upper bound on the true value and at most the negative ELBO, which it equals for K = 1.
 
     The sum over K is accumulated chunk by chunk, so memory holds `batch_size * chunk` images, whatever K is.
 
     Args:
-        encode: function from `(batch, pixels)` to `(z_mean, z_log_var)`, both `(batch, latent_dim)`.
-        log_likelihood: function from `(n, pixels)` and `(n, latent_dim)` to log p(x|z) `(n,)`, nats.
+        log_weights: function from `(batch, pixels)` and standard normal noise `(k, batch, noise_dim)`, which becomes
+            draws of z, to log w `(k, batch)`, nats; for example `VAE.log_weights`.
+        noise_dim: of a draw.
         images: `(n, pixels)` float32, binary for a Bernoulli likelihood.
         num_samples: K, a multiple of `chunk` or less than `chunk`.
         seed: `(2,)` integers. Each chunk of each batch gets its own draws.
@@ -71,17 +94,12 @@ def importance_sample(
     @tf.function(reduce_retracing=True)
     def log_sums(x, batch):
         """Returns log sum_k w_k and log sum_k w_k^2 of each image, `(2, batch)`."""
-        z_mean, z_log_var = encode(x)
-        n, latent_dim = tf.shape(x)[0], z_mean.shape[-1]
+        n = tf.shape(x)[0]
 
         def add(j, totals):
             key = tf.stack([tf.cast(seed[0], tf.int64), tf.cast(seed[1], tf.int64) + batch * num_samples + j])
-            epsilon = stateless_normal((chunk, n, latent_dim), key)
-            z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
-            repeated = tf.reshape(tf.repeat(x[None], chunk, axis=0), (chunk * n, x.shape[-1]))
-            log_p_x = tf.reshape(log_likelihood(repeated, tf.reshape(z, (chunk * n, latent_dim))), (chunk, n))
-            log_weights = log_p_x + log_prior_ratio(z, epsilon, z_log_var)
-            powers = tf.stack([log_weights, 2 * log_weights], axis=1)
+            log_w = log_weights(x, stateless_normal((chunk, n, noise_dim), key))
+            powers = tf.stack([log_w, 2 * log_w], axis=1)
             return j + 1, tf.reduce_logsumexp(tf.concat([totals[None], powers], axis=0), axis=0)
 
         start = (tf.constant(0, tf.int64), tf.fill([2, n], tf.constant(-math.inf, tf.float32)))

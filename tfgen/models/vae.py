@@ -169,6 +169,10 @@ class VAE(keras.Model):
         """Returns the mean of p(x|z), here the pixels' probabilities: `(batch, latent_dim)` -> `(batch, input_dim)`."""
         return tf.sigmoid(self.decoder(z))
 
+    def prior(self, epsilon: tf.Tensor) -> tf.Tensor:
+        """Returns z ~ p(z) `(n, latent_dim)`, as a function of standard normal noise `(n, noise_dim)`: here itself."""
+        return epsilon
+
     def call(self, x: tf.Tensor) -> tf.Tensor:
         return self.reconstruct(x)
 
@@ -198,9 +202,10 @@ class VAE(keras.Model):
             return {"z_mean": z_mean, "z_log_var": z_log_var}
 
         def generate(seed):
-            z = tf.map_fn(
-                lambda s: stateless_normal((self.latent_dim,), serving_seed(s)), seed, fn_output_signature=tf.float32
+            epsilon = tf.map_fn(
+                lambda s: stateless_normal((self.noise_dim,), serving_seed(s)), seed, fn_output_signature=tf.float32
             )
+            z = self.prior(epsilon)
             return {"image": self.decode(z), "z": z}
 
         reconstruct = (lambda image: {"reconstruction": self.reconstruct(image)}, [image])

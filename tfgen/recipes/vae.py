@@ -69,7 +69,7 @@ def experiment(run):
     draw_training(run, history)
     measure_elbo(run, model, test, "nats per image binarised once")
 
-    samples = data.pictures(model.decode(prior_sample(run, 100)))
+    samples = data.pictures(model.decode(prior_sample(run, model, 100)))
     run.figure("samples", figures.image_grid(samples, 10, "VAE: p(x|z), z from the prior"))
     above, below = data.pictures(test[:16]), data.pictures(model.reconstruct(test[:16]))
     run.figure("reconstructions", figures.reconstructions(above, below, "VAE, binarised"))

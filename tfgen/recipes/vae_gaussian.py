@@ -75,7 +75,7 @@ def experiment(run):
     draw_training(run, history)
     measure_elbo(run, model, test, "nats per image")
 
-    z = prior_sample(run, 50)
+    z = prior_sample(run, model, 50)
     x = model.sample_image(z, stateless_seed(run.seed, Draw.SAMPLE, 1))
     both = tf.concat([model.decode(z), tf.clip_by_value(x, 0, 1)], axis=0)
     title = "Gaussian VAE, z from the prior\nabove: means of p(x|z); below: draws x ~ p(x|z) for the same z, clipped"

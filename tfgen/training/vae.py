@@ -26,6 +26,6 @@ def measure_elbo(run, model, test, unit):
         run.metric(name, terms[term], unit, "test", len(test))
 
 
-def prior_sample(run, n):
-    """Returns `(n, latent_dim)` float32 draws of z from the prior, the same in every run with the same seed."""
-    return stateless_normal((n, run.config.latent_dim), stateless_seed(run.seed, Draw.SAMPLE))
+def prior_sample(run, model, n):
+    """Returns `(n, latent_dim)` float32 draws of z from a model's prior, the same in every run with the same seed."""
+    return model.prior(stateless_normal((n, model.noise_dim), stateless_seed(run.seed, Draw.SAMPLE)))

@@ -1,0 +1,11 @@
+"""The network with two stochastic layers of Burda et al. 2015, trained on the bound of 50 samples (B3, B4).
+
+Its story: tfgen/recipes/iwae_burda_2l.py.
+"""
+
+import sys
+
+from tfgen.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", "iwae-burda-2l", *sys.argv[1:]]))
