@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfgen import losses
 from tfgen.distributions import Draw, stateless_seed
-from tfgen.models.gan import GAN
+from tfgen.models.gan import GAN, squared_gradient_norms
 
 
 def small_gan(jit_compile=False, optimizer=lambda: keras.optimizers.Adam(1e-3), **kwargs):
@@ -82,6 +82,34 @@ def test_one_iteration_is_algorithm_1(images, k):
     assert int(model.discriminator_optimizer.iterations) == k
     for a, b in zip(weights(model), weights(mirror), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_gradient_penalty_is_that_of_finite_differences_and_moves_the_discriminator_alone(images):
+    model = small_gan(optimizer=sgd, gradient_penalty=3.0)
+    x, z = tf.constant(images[:20]), model.sample_noise((20, 8), [0, 0])
+    norms = squared_gradient_norms(model.discriminator, x).numpy()
+    kernels = [np.float64(weight) for weight in model.discriminator.get_weights()]
+    for image, norm in zip(images[:20].astype(np.float64), norms, strict=True):
+        active = image @ kernels[0] + kernels[1] > 0
+        gradient = kernels[0] @ (active * kernels[2][:, 0])  # of a hidden ReLU layer and a linear logit
+        assert norm == pytest.approx(np.sum(gradient**2), rel=1e-4)
+
+    fake = model.generator(z)
+    variables = model.discriminator.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = losses.discriminator_loss(model.discriminator(x), model.discriminator(fake))
+        objective = loss + 1.5 * tf.reduce_mean(squared_gradient_norms(model.discriminator, x))
+    expected = [v - 0.1 * g for v, g in zip(variables, tape.gradient(objective, variables), strict=True)]
+    generator = weights(model.generator)
+    logged, _ = model._update_discriminator(x, z)
+    assert float(logged) == pytest.approx(float(loss), rel=1e-5)
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(variable, value, atol=1e-6)
+    assert equal(generator, weights(model.generator))
+    # Wrong: no penalty.
+    plain = small_gan(optimizer=sgd)
+    plain._update_discriminator(x, z)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(weights(plain.discriminator), expected, strict=True))
 
 
 def test_a_last_batch_that_k_does_not_divide_trains_on_what_k_divides(images):

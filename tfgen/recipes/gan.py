@@ -13,7 +13,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Count, Fraction, GeneratorLoss, Noise, Positive, Precision, Recipe, Samples
+from tfgen.recipe import Count, Fraction, GeneratorLoss, Noise, NonNegative, Positive, Precision, Recipe, Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Config(recipe.Config):
         generator_learning_rate: of the generator's Adam.
         discriminator_learning_rate: of the discriminator's Adam.
         learning_rate_decay: whether both rates fall to 0 along a cosine.
+        beta_1: decay of both Adams' first moment.
+        gradient_penalty: gamma of the R1 penalty of the discriminator (Mescheder et al. 2018); 0 is the lecture's GAN.
         ema_momentum: of the moving average of the generator's weights, which the training itself does not use.
         num_samples: of the Parzen window and of the other measures.
         precision: Keras dtype policy of the training; evaluated and exported in float32.
@@ -49,6 +51,8 @@ class Config(recipe.Config):
     generator_learning_rate: Positive = 1e-3
     discriminator_learning_rate: Positive = 1e-3
     learning_rate_decay: bool = False
+    beta_1: Fraction = 0.9
+    gradient_penalty: NonNegative = 0.0
     ema_momentum: Fraction = 0.9995
     num_samples: Samples = 10_000
     precision: Precision = "float32"
@@ -90,6 +94,7 @@ def experiment(run):
             config.generator_loss,
             config.discriminator_steps,
             run.seed,
+            gradient_penalty=config.gradient_penalty,
             dtype=dtype,
         )
 
@@ -97,7 +102,7 @@ def experiment(run):
     model = network(config.precision)
     batches = Batches(data.train.images, config.batch_size * config.discriminator_steps, run.seed)
     model.compile(
-        *gan.adam_optimizers(run, batches, use_ema=True, ema_momentum=config.ema_momentum),
+        *gan.adam_optimizers(run, batches, config.beta_1, use_ema=True, ema_momentum=config.ema_momentum),
         **run.compile_options(batches, config.precision),
     )
     film = gan.sample_snapshots(run, model, gan.film_epochs(config.epochs))
