@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from tfgen.losses import squared_error
-from tfgen.models.autoencoder import stacked_autoencoder
 from tfgen.models.networks import Endpoints, images_of
 
 
@@ -81,9 +80,39 @@ def assignment_divergence(p: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.math.xlogy(p, p) - p * tf.nn.log_softmax(logits), axis=-1)
 
 
+def embedding_autoencoder(input_dim: int, encoder_units: Sequence[int], activation: str = "relu") -> keras.Model:
+    """Returns the autoencoder of deep embedded clustering, such as 784-500-500-2000-10 and back, as a functional model.
+
+    Code and output are linear. The initial weights are uniform within +-sqrt(1 / inputs of the layer).
+
+    Args:
+        input_dim: number of pixels.
+        encoder_units: widths of the encoder's layers, the last one the code's; the decoder mirrors them.
+        activation: of the hidden layers.
+
+    Returns:
+        `keras.Model` from `(batch, input_dim)` float32 in [0, 1] to reconstructions of the same shape, which may leave
+        the range a little, made of two sub-models: `get_layer("encoder")` and `get_layer("decoder")`.
+
+    Source: DEC.py of DEC-keras (XifengGuo), with what it sets for MNIST; the widths are those of Xie et al. 2016.
+    """
+
+    def part(name, dim, units):
+        x = inputs = keras.Input((dim,), name=name)
+        for i, width in enumerate(units, 1):
+            initial = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+            x = keras.layers.Dense(width, activation if i < len(units) else "linear", kernel_initializer=initial)(x)
+        return inputs, x
+
+    encoder = keras.Model(*part("image", input_dim, encoder_units), name="encoder")
+    decoder = keras.Model(*part("code", encoder_units[-1], (*encoder_units[-2::-1], input_dim)), name="decoder")
+    image = keras.Input((input_dim,), name="image")
+    return keras.Model(image, decoder(encoder(image)), name="embedding_autoencoder")
+
+
 @keras.saving.register_keras_serializable("tfgen")
 class DeepEmbeddedClustering(keras.Model):
-    """A stacked autoencoder and the centres of clusters among its codes, which learn from the clusters' sure examples.
+    """An autoencoder and the centres of clusters among its codes, which learn from the clusters' sure examples.
 
     It minimises `clustering_weight` KL(P || Q) + `reconstruction_weight` ||x - x'||^2 / pixels, averaged over the
     batch. Q are the soft assignments of the images, P their targets, which `refresh_targets` computes of Q for all
@@ -101,12 +130,12 @@ class DeepEmbeddedClustering(keras.Model):
         encoder_units: widths of the encoder's layers, the last one the code's; the decoder mirrors them.
         clusters: number of clusters.
         examples: number of images that have targets.
-        activation: of the hidden layers; the code is linear and the output a sigmoid.
+        activation: of the hidden layers.
         clustering_weight: gamma, of the KL divergence.
         reconstruction_weight: of the squared error.
 
-    Source: Xie et al. 2016, section 3.1, for DEC; Guo et al. 2017, section 3, for IDEC. That the error is a mean over
-    pixels: the code of Guo et al., IDEC.py.
+    Source: Xie et al. 2016, equations 1 to 3, for DEC; IDEC.py by Guo et al. 2017, for the sum of the two losses with
+    the error as a mean over pixels.
     """
 
     def __init__(
@@ -129,8 +158,7 @@ class DeepEmbeddedClustering(keras.Model):
         self.clustering_weight = clustering_weight
         self.reconstruction_weight = reconstruction_weight
 
-        units = (*self.encoder_units, *self.encoder_units[-2::-1])
-        self.autoencoder = stacked_autoencoder(input_dim, units, activation)
+        self.autoencoder = embedding_autoencoder(input_dim, self.encoder_units, activation)
         self.centres = self.add_weight((clusters, self.encoder_units[-1]), "glorot_uniform", name="centres")
         # In the checkpoint too: a resumed training goes on with the targets that it had.
         even = keras.initializers.Constant(1 / clusters)
@@ -149,7 +177,7 @@ class DeepEmbeddedClustering(keras.Model):
         return self.autoencoder.get_layer("encoder")(x)
 
     def decode(self, z: tf.Tensor) -> tf.Tensor:
-        """Returns images `(batch, input_dim)` from codes `(batch, code_dim)`."""
+        """Returns images `(batch, input_dim)`, which may leave [0, 1] a little, from codes `(batch, code_dim)`."""
         return self.autoencoder.get_layer("decoder")(z)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -160,7 +188,7 @@ class DeepEmbeddedClustering(keras.Model):
         self.targets.assign(target_distribution(tf.convert_to_tensor(q)))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x, numbers = data
+        x, numbers, _ = keras.utils.unpack_x_y_sample_weight(data)
         p = tf.gather(tf.convert_to_tensor(self.targets), numbers)
         variables = self.trainable_variables
         with tf.GradientTape() as tape:
@@ -180,9 +208,7 @@ class DeepEmbeddedClustering(keras.Model):
         return assignment_divergence(targets(logits), logits), squared_error(x, self.decode(z))
 
     def _loss(self, divergence, error):
-        return tf.reduce_mean(
-            self.clustering_weight * divergence + self.reconstruction_weight * error / self.input_dim
-        )
+        return tf.reduce_mean(self.clustering_weight * divergence + self.reconstruction_weight * error / self.input_dim)
 
     def _track(self, loss, divergence, error):
         self.trackers["loss"].update_state(loss, sample_weight=tf.shape(error)[0])
@@ -206,13 +232,17 @@ class DeepEmbeddedClustering(keras.Model):
         """Returns what a SavedModel offers: signature name -> (function, input specs).
 
         `cluster` image -> soft assignments (also the default), `encode` image -> code, `reconstruct` image ->
-        reconstruction.
+        reconstruction, which is clipped to [0, 1].
         """
+
+        def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"reconstruction": tf.clip_by_value(self.autoencoder(image), 0.0, 1.0)}
+
         image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
         cluster = (lambda image: {"soft_assignments": self(image)}, [image])
         return {
             "serving_default": cluster,
             "cluster": cluster,
             "encode": (lambda image: {"code": self.encode(image)}, [image]),
-            "reconstruct": (lambda image: {"reconstruction": self.autoencoder(image)}, [image]),
+            "reconstruct": (reconstruct, [image]),
         }

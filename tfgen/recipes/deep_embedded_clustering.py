@@ -8,10 +8,9 @@ chosen a setting: accuracy and mutual information are computed at the end.
 
 Source: Xie et al. 2016 (DEC); Guo et al. 2017 (IDEC), which keeps the reconstruction and is the method here.
 Differs:
-- The autoencoder is trained end to end with Adam, whose rate falls to 0 along a cosine, from Keras's initial weights.
-  Xie et al. 2016 train it layer by layer with masking noise and then end to end, with gradient descent, for many more
-  updates; DEC-keras end to end with momentum, for 300 epochs.
-- The output is a sigmoid; it is linear in the papers.
+- The autoencoder is trained end to end with Adam, whose rate falls to 0 along a cosine, for 20 epochs. Xie et al. 2016
+  train it layer by layer with masking noise and then end to end, with gradient descent and far more updates; DEC-keras,
+  whose initial weights are those here, end to end with momentum for 300 epochs.
 - The targets P are refreshed after each epoch, of 195 updates; after 140 in Guo et al. 2017. Batches are shuffled.
 - The training ends after a number of epochs that is fixed in advance. In the papers it ends when hardly any image
   changes its cluster any more.
@@ -29,7 +28,8 @@ class Config(recipe.Config):
     """Widths, batch size, rate of the clustering, its weight and the restarts of k-means are those of Guo et al. 2017.
 
     Attributes:
-        pretraining_epochs: of each autoencoder by itself; `epochs` are those of the clustering after it.
+        pretraining_epochs: of the papers' autoencoder by itself; `epochs` are those of the clustering after it.
+        lecture_pretraining_epochs: of the lecture's autoencoder by itself.
         papers_units: widths of the encoder of the papers, the last one the code's; the decoder mirrors them.
         lecture_units: widths of the encoder of the lecture.
         activation: of the hidden layers.
@@ -39,9 +39,11 @@ class Config(recipe.Config):
         clustering_weight: gamma, of the KL divergence of the assignments.
         reconstruction_weight: of the mean squared error of the pixels; 0 is DEC, which keeps no decoder.
         restarts: of k-means among the codes.
+        pixel_restarts: of k-means among the pixels.
     """
 
     pretraining_epochs: Count = 20
+    lecture_pretraining_epochs: Count = 40
     papers_units: tuple[Count, ...] = (500, 500, 2000, 10)
     lecture_units: tuple[Count, ...] = (128, 64, 10, 2)
     activation: Activation = "relu"
@@ -51,6 +53,7 @@ class Config(recipe.Config):
     clustering_weight: Positive = 0.1
     reconstruction_weight: NonNegative = 1.0
     restarts: Count = 20
+    pixel_restarts: Count = 3
 
     def check(self, data):
         super().check(data)
@@ -67,8 +70,10 @@ RECIPE = Recipe(
         for measure in ("clustering_accuracy", "clustering_nmi", "kmeans_accuracy")
     ),
     presets={
-        "smoke": Config(epochs=1, pretraining_epochs=1, papers_units=(50, 50, 200, 10)),
-        "paper": Config(epochs=10),
+        "smoke": Config(
+            epochs=1, pretraining_epochs=1, lecture_pretraining_epochs=1, papers_units=(50, 50, 200, 10), restarts=2
+        ),
+        "paper": Config(epochs=15),
     },
     published={
         "clustering_accuracy__papers_all_images": Published(
@@ -109,11 +114,14 @@ def experiment(run):
         "all_images": (everything, scale(everything).numpy(), all_labels, "all"),
     }
     errors, divergences = {}, {}
-    for network, units in (("papers", config.papers_units), ("lecture", config.lecture_units)):
+    for network, units, epochs in (
+        ("papers", config.papers_units, config.pretraining_epochs),
+        ("lecture", config.lecture_units, config.lecture_pretraining_epochs),
+    ):
         for protocol, (images, measured, labels, split) in protocols.items():
             name = f"{network}_{protocol}"
             training = "model" if name == "papers_test" else name
-            autoencoder, errors[name] = train_autoencoder(run, f"{name}_autoencoder", units, images)
+            autoencoder, errors[name] = train_autoencoder(run, f"{name}_autoencoder", units, epochs, images)
             model = begin_clustering(run, training, units, autoencoder, images)
             codes = [predict(model.autoencoder.get_layer("encoder"), test)]
             clusters = np.argmax(predict(model, measured), axis=1)
@@ -136,13 +144,14 @@ def experiment(run):
     run.figure("training", figures.curves(divergences, [panel]))
 
 
-def train_autoencoder(run, name, units, images):
+def train_autoencoder(run, name, units, epochs, images):
     """Trains an autoencoder by itself.
 
     Args:
         run: the `Run`.
         name: of the training.
         units: widths of the encoder, the last one the code's.
+        epochs: of the training.
         images: `(n, pixels)` uint8.
 
     Returns:
@@ -150,15 +159,15 @@ def train_autoencoder(run, name, units, images):
     """
     from tfgen import losses
     from tfgen.data.batches import Batches, pairs, scale
-    from tfgen.models.autoencoder import stacked_autoencoder
+    from tfgen.models.deep_embedded_clustering import embedding_autoencoder
 
     config, validation = run.config, scale(run.data.validation.images).numpy()
     run.set_random_seed(name)
-    autoencoder = stacked_autoencoder(run.data.pixels, (*units, *units[-2::-1]), config.activation)
+    autoencoder = embedding_autoencoder(run.data.pixels, units, config.activation)
     batches = Batches(images, config.batch_size, run.seed, transform=pairs)
-    optimizer = run.decaying_adam(config.pretraining_learning_rate, batches, config.pretraining_epochs)
+    optimizer = run.decaying_adam(config.pretraining_learning_rate, batches, epochs)
     autoencoder.compile(optimizer, loss=losses.squared_error, **run.compile_options(batches))
-    history = run.fit(autoencoder, batches, (validation, validation), name, config.pretraining_epochs)
+    history = run.fit(autoencoder, batches, (validation, validation), name, epochs)
     return autoencoder, history["val_loss"]
 
 
@@ -233,7 +242,7 @@ def measure_pixels(run, name, images, measured, labels, split):
     """Records how well k-means among the pixels of images finds the classes of those that are measured."""
     from tfgen.evaluation.clustering import cluster_means, kmeans, nearest
 
-    centres = cluster_means(images, kmeans(images, run.data.classes, run.seed))
+    centres = cluster_means(images, kmeans(images, run.data.classes, run.seed, run.config.pixel_restarts))
     measure_clusters(run, "kmeans", name, nearest(measured, centres), labels, split)
 
 
@@ -262,7 +271,7 @@ def draw_clusters(run, network, model, test):
     from tfgen.training.run import predict
 
     shown = min(11, len(test))
-    assignments, centres = predict(model, test), model.decode(model.centres).numpy()
+    assignments, centres = predict(model, test), np.clip(model.decode(model.centres), 0, 1)
     rows = {
         f"cluster {j + 1}": run.data.pictures([centre, *test[np.argsort(-assignments[:, j], kind="stable")[:shown]]])
         for j, centre in enumerate(centres)
