@@ -144,6 +144,7 @@ def exported(tmp_path_factory):
 
     from tfgen.export import export
     from tfgen.models import autoencoder, classifier
+    from tfgen.models.deep_embedded_clustering import DeepEmbeddedClustering
     from tfgen.models.gan import GAN
     from tfgen.models.goodfellow import GoodfellowGAN
     from tfgen.models.vae import VAE, GaussianVAE, ImportanceWeightedVAE
@@ -154,6 +155,7 @@ def exported(tmp_path_factory):
         "tied-autoencoder": autoencoder.ShallowAutoencoder(784, 6, tied=True).endpoints(),
         "stacked-autoencoder": autoencoder.endpoints(autoencoder.stacked_autoencoder(784, (12, 6, 12))),
         "anomaly-detection": autoencoder.scoring_endpoints(autoencoder.stacked_autoencoder(784, (12, 6, 12))),
+        "deep-embedded-clustering": DeepEmbeddedClustering(784, (12, 6), clusters=4, examples=5).endpoints(),
         "feature-classifier": classifier.endpoints(classifier.feature_classifier(784, 10, (12, 6))),
         "digit-classifier": classifier.endpoints(
             classifier.convolutional_classifier((28, 28), 10, (2, 3), 6), ("features", "features", "features")

@@ -32,6 +32,7 @@ GENERATORS = [model for model in STORED if "generate" in signatures(meta_graph(m
 SIGNATURES = {
     "stacked-autoencoder": {"serving_default", "reconstruct", "reconstruct_png", "encode", "decode"},
     "tied-autoencoder": {"serving_default", "reconstruct", "reconstruct_png", "encode", "decode"},
+    "deep-embedded-clustering": {"serving_default", "cluster", "encode", "reconstruct", "reconstruct_png"},
     "vae": {"serving_default", "reconstruct", "reconstruct_png", "encode", "decode", "generate", "generate_png"},
     "gan": {"serving_default", "generate", "generate_png", "generate_from_z", "discriminate"},
 }

@@ -39,6 +39,7 @@ TENSORS = {
     "probability": (0.0, 1.0, "probability of being real"),
     "logits": (None, None, "unnormalised log-probabilities of the classes"),
     "probabilities": (0.0, 1.0, "probabilities of the classes"),
+    "soft_assignments": (0.0, 1.0, "degrees to which the image belongs to the clusters, which sum to 1"),
     "class_id": (0, None, "the most probable class"),
     "squared_error": (0.0, None, "summed over pixels"),
     "png_bytes": (None, None, "the image as a PNG file in shades of grey"),

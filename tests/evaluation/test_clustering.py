@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tfgen.evaluation.clustering import clustering_accuracy, kmeans, normalized_mutual_information
+from tfgen.evaluation.clustering import (
+    cluster_means,
+    clustering_accuracy,
+    kmeans,
+    nearest,
+    normalized_mutual_information,
+)
 
 
 def test_clustering_accuracy_is_the_best_of_all_matchings():
@@ -83,3 +89,26 @@ def test_kmeans_finds_clusters_far_apart_and_depends_on_its_seed_alone():
 
 def test_a_single_class_in_a_single_cluster_is_found_without_a_warning():
     assert clustering_accuracy(np.zeros(5, int), np.zeros(5, int)) == 1
+
+
+def test_the_means_of_k_means_clusters_are_centres_to_which_their_points_are_nearest():
+    rng = np.random.default_rng(0)
+    points = (rng.normal(0, 1, (300, 2)) + 6 * rng.integers(3, size=(300, 1))).astype(np.float32)
+    clusters = kmeans(points, 3, 0, restarts=2)
+    means = cluster_means(points, clusters)
+    np.testing.assert_allclose(
+        means, [np.mean([p for p, c in zip(points, clusters, strict=True) if c == j], 0) for j in range(3)]
+    )
+    np.testing.assert_array_equal(nearest(points, means), clusters)
+    by_hand = nearest(np.array([[0.0, 4.0], [9.0, 1.0], [1.0, 0.0]]), np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 5.0]]))
+    np.testing.assert_array_equal(by_hand, [2, 1, 0])
+
+
+def test_more_restarts_find_no_worse_clusters():
+    points = np.random.default_rng(3).random((200, 2))
+
+    def inertia(restarts):
+        clusters = kmeans(points, 12, 0, restarts)
+        return np.sum((points - cluster_means(points, clusters)[clusters]) ** 2)
+
+    assert inertia(30) < inertia(1)

@@ -19,6 +19,8 @@ from tfgen.runner.run import run
         ("stacked-autoencoder", "layer_2"),
         ("denoising-autoencoder", "gaussian"),
         ("clustering-autoencoder", "10d"),
+        ("deep-embedded-clustering", "model"),
+        ("deep-embedded-clustering", "papers_all_images_autoencoder"),
         ("anomaly-detection", "vae_without_4"),
         ("anomaly-detection", "autoencoder_without_1"),
     ],

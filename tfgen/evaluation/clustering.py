@@ -5,19 +5,40 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import normalized_mutual_info_score, pairwise_distances_argmin
 from sklearn.metrics.cluster import contingency_matrix
 
 
-def kmeans(codes: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Returns the cluster of each code, `(n,)` integers, from the k-means run of least inertia among ten.
+def kmeans(codes: np.ndarray, clusters: int, seed: int, restarts: int = 10) -> np.ndarray:
+    """Returns the cluster of each code, `(n,)` integers, from the k-means run of least inertia among several.
 
     Args:
         codes: `(n, dim)` float.
         clusters: number of clusters.
-        seed: int >= 0, which decides the ten initial sets of centres.
+        seed: int >= 0, which decides the initial sets of centres.
+        restarts: number of runs, each from a set of initial centres of its own, which k-means++ draws.
     """
-    return KMeans(clusters, n_init=10, random_state=seed).fit_predict(codes)
+    return KMeans(clusters, n_init=restarts, random_state=seed).fit_predict(codes)
+
+
+def cluster_means(points: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Returns the mean of each cluster's points, `(number of clusters, dim)`: after k-means the centres that it found.
+
+    Args:
+        points: `(n, dim)` float.
+        clusters: `(n,)` integers from 0 on, the cluster of each point; none is empty.
+    """
+    return np.stack([points[clusters == j].mean(axis=0) for j in range(clusters.max() + 1)])
+
+
+def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Returns the index of the centre nearest to each point, `(n,)` integers.
+
+    Args:
+        points: `(n, dim)` float.
+        centres: `(clusters, dim)` float.
+    """
+    return pairwise_distances_argmin(points, centres)
 
 
 def clustering_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:
