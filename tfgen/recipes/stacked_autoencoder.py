@@ -7,7 +7,8 @@ Source: the lecture gives the widths and the squared error; no paper reports a n
 components is checked against Hinton & Salakhutdinov 2006.
 Differs:
 - The code layer is linear, the other hidden layers are ReLU, and the output is a sigmoid; the lecture leaves them open.
-- Adam's rate falls to 0 along a cosine.
+- The optimizer's rate falls to 0 along a cosine. With preset paper the optimizer is Muon, which brings the validation
+  error below Adam's after 200 epochs in 30.
 - The layer-wise pre-training trains autoencoders of one hidden layer, as Bengio et al. 2007 do, where Hinton &
   Salakhutdinov 2006 train restricted Boltzmann machines. Both networks pass through the training images equally often
   in all, with preset quick 40 epochs end to end, or 10 for each of two layers and 20 end to end. The work of an epoch
@@ -35,6 +36,10 @@ from tfgen.recipe import (
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.Config):
     """The lecture fixes the widths only.
+
+    Chosen on the validation images for preset paper: after 20 epochs Muon leaves 0.80 with batches of 256 and a rate of
+    3e-3 and 0.88 with 1e-2; GELU units leave as much as ReLU. With batches of 1,024 and 5e-3 it leaves 0.77 after 30
+    epochs, which take less time. Adam leaves 1.29 after 40 epochs.
 
     Attributes:
         hidden_units: widths of the hidden layers; the middle one is the code.
@@ -93,7 +98,11 @@ RECIPE = Recipe(
         "pca_squared_error__150",
         "pca_squared_error__30",
     ),
-    presets={"smoke": Config(epochs=1), "quick": Config(epochs=40), "paper": Config(epochs=200)},
+    presets={
+        "smoke": Config(epochs=1),
+        "quick": Config(epochs=40),
+        "paper": Config(epochs=150, batch_size=1024, optimizer="muon", learning_rate=5e-3),
+    },
     published={"pca_squared_error__30": Published(13.87, "Hinton & Salakhutdinov 2006, figure 2B")},
     any_images=True,
     needs_labels=False,
