@@ -174,12 +174,14 @@ def test_the_lecture_s_gan_is_what_the_recipe_says(smoke):
 
 
 def test_the_penalty_and_the_moments_are_those_of_the_configuration(untrained):
-    (fitted,) = untrained("gan", first_only=True, gradient_penalty=2.0, beta_1=0.25).fitted
+    (fitted,) = untrained("gan", first_only=True, gradient_penalty=2.0, beta_1=0.25, beta_2=0.75).fitted
     assert fitted.model.gradient_penalty == 2.0
     assert fitted.model.generator_optimizer.beta_1 == fitted.model.discriminator_optimizer.beta_1 == 0.25
+    assert fitted.model.generator_optimizer.beta_2 == fitted.model.discriminator_optimizer.beta_2 == 0.75
     (fitted,) = untrained("gan", first_only=True).fitted
     assert fitted.model.gradient_penalty == 0.0
     assert fitted.model.generator_optimizer.beta_1 == fitted.model.discriminator_optimizer.beta_1 == 0.9
+    assert fitted.model.generator_optimizer.beta_2 == fitted.model.discriminator_optimizer.beta_2 == 0.999
 
 
 def test_rates_fall_to_0_where_that_is_asked_for_whatever_the_discriminator_s_steps(untrained):

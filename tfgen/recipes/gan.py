@@ -6,6 +6,8 @@ generator's last weights and with their moving average, beside what the measures
 Source: Goodfellow et al. 2014, algorithm 1, with the networks and settings of the usual lecture program: 100-128-784
 against 784-128-1, Adam at a constant 1e-3. No paper reports a number for these.
 Differs:
+- With preset paper the discriminator has a gradient penalty on true images (R1 of Mescheder et al. 2018), both Adams
+  have a rate of 4e-3, no first moment and a beta_2 of 0.99.
 - The exported generator has the moving average of the weights, which the training itself does not use; it is measured
   (`__averaged_weights`) beside the last weights.
 """
@@ -23,6 +25,12 @@ class Config(recipe.Config):
     The constant rates and the averaged weights were chosen by the samples' recall on the validation images after 100
     epochs: above rates that fall to 0 along a cosine, half the rate in the discriminator, and a beta_1 of 0.5.
 
+    Preset paper trains the same networks otherwise, since the lecture's discriminator soon tells true images from
+    samples with certainty and teaches little. Its settings were chosen by the Frechet distance of 10,000 samples of the
+    averaged weights from the validation images, after 40 epochs: a gradient penalty of 1 leaves 93, of 0.1 97; of 0.5,
+    with twice the rates, 70, without Adam's first moment 60, and with four times the rates 44. Without a penalty 60
+    epochs leave 181, and 222 where the rates fall.
+
     Attributes:
         noise_dim: dimension of the noise z.
         generator_units: widths of the generator's hidden layers.
@@ -34,7 +42,7 @@ class Config(recipe.Config):
         generator_learning_rate: of the generator's Adam.
         discriminator_learning_rate: of the discriminator's Adam.
         learning_rate_decay: whether both rates fall to 0 along a cosine.
-        beta_1: decay of both Adams' first moment.
+        beta_1, beta_2: decay of both Adams' first and second moments.
         gradient_penalty: gamma of the R1 penalty of the discriminator (Mescheder et al. 2018); 0 is the lecture's GAN.
         ema_momentum: of the moving average of the generator's weights, which the training itself does not use.
         num_samples: of the Parzen window and of the other measures.
@@ -52,6 +60,7 @@ class Config(recipe.Config):
     discriminator_learning_rate: Positive = 1e-3
     learning_rate_decay: bool = False
     beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
     gradient_penalty: NonNegative = 0.0
     ema_momentum: Fraction = 0.9995
     num_samples: Samples = 10_000
@@ -67,7 +76,18 @@ RECIPE = Recipe(
     lecture_items=("D1", "D2", "D3", "D4", "D5"),
     headline=recipe.SAMPLE_MEASURES,
     needs=("digit-classifier",),
-    presets={"smoke": Config(epochs=1, num_samples=1_000), "quick": Config(epochs=100), "paper": Config(epochs=150)},
+    presets={
+        "smoke": Config(epochs=1, num_samples=1_000),
+        "quick": Config(epochs=100),
+        "paper": Config(
+            epochs=150,
+            generator_learning_rate=4e-3,
+            discriminator_learning_rate=4e-3,
+            beta_1=0.0,
+            beta_2=0.99,
+            gradient_penalty=0.5,
+        ),
+    },
     any_images=True,
     needs_labels=False,
 )
@@ -102,7 +122,9 @@ def experiment(run):
     model = network(config.precision)
     batches = Batches(data.train.images, config.batch_size * config.discriminator_steps, run.seed)
     model.compile(
-        *gan.adam_optimizers(run, batches, config.beta_1, use_ema=True, ema_momentum=config.ema_momentum),
+        *gan.adam_optimizers(
+            run, batches, config.beta_1, config.beta_2, use_ema=True, ema_momentum=config.ema_momentum
+        ),
         **run.compile_options(batches, config.precision),
     )
     film = gan.sample_snapshots(run, model, gan.film_epochs(config.epochs))

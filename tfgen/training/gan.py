@@ -13,13 +13,13 @@ from tfgen.training.run import predict
 from tfgen.training.samples import measure_baselines, measure_samples
 
 
-def adam_optimizers(run, batches, beta_1=0.9, **generator_options):
+def adam_optimizers(run, batches, beta_1=0.9, beta_2=0.999, **generator_options):
     """Returns Adam for the generator and for the discriminator, at the rates of the run's configuration.
 
     Args:
         run: the `Run`.
         batches: what the GAN is trained on.
-        beta_1: of both.
+        beta_1, beta_2: of both.
         **generator_options: of the generator's optimizer alone.
     """
     config = run.config
@@ -30,8 +30,8 @@ def adam_optimizers(run, batches, beta_1=0.9, **generator_options):
         total_steps = [steps, steps * config.discriminator_steps]
         rates = map(keras.optimizers.schedules.CosineDecay, rates, total_steps)
     generator_rate, discriminator_rate = rates
-    generator = keras.optimizers.Adam(generator_rate, beta_1, **generator_options)
-    return generator, keras.optimizers.Adam(discriminator_rate, beta_1)
+    generator = keras.optimizers.Adam(generator_rate, beta_1, beta_2, **generator_options)
+    return generator, keras.optimizers.Adam(discriminator_rate, beta_1, beta_2)
 
 
 class Snapshots(keras.callbacks.Callback):
