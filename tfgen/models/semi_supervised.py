@@ -180,7 +180,7 @@ class SemiSupervisedVAE(keras.Model):
         Returns:
             `(loss, unlabelled_loss (n,), labelled_loss (m,), classification_loss (m,), error (m,))`.
         """
-        (unlabelled, labelled), labels = data
+        (unlabelled, labelled), labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         y = tf.one_hot(labels, self.classes)
         # One pass, so that images with labels and without have noise of their own.
         losses = self.labelled_losses(tf.concat([unlabelled, labelled], axis=0), seed, kl_weight)
@@ -209,7 +209,7 @@ class SemiSupervisedVAE(keras.Model):
         return self._track(loss, *terms)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x, labels = data
+        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         # The tracker counts the batches since the evaluation began: fresh noise in each, the same every time.
         seed = stateless_seed(self.seed, Draw.EVALUATION, self.trackers[0].count)
         return self._track(*self.loss_and_terms(((x, x), labels), seed))
