@@ -99,7 +99,7 @@ def test_each_label_is_judged_by_weights_of_its_own(family):
 
 
 def exact_log_likelihoods(model, x):
-    """Returns log p(x, y) `(n, classes)`: the integral of p(x|y,z) p(z) p(y) over a fine grid of a 1-D z, in float64."""
+    """Returns log p(x, y) `(n, classes)`: p(x|y,z) p(z) p(y) summed over a fine grid of a 1-D z, in float64."""
     z = np.linspace(-8, 8, 4001)
     grid = np.repeat(z[:, None, None], model.classes, axis=1).astype(np.float32)
     parameters = model.decoder(grid)
@@ -219,6 +219,22 @@ def test_the_kl_divergence_counts_for_more_with_each_update_of_the_warm_up():
     assert logged[0] < logged[1] < logged[2]
 
 
+def test_the_entropy_counts_for_less_with_each_update_of_the_annealing():
+    model = small_model(temperature=5.0, annealing=8)
+    assert [float(model.weights_of_training(i)[1]) for i in (0, 2, 8, 100)] == [5.0, 4.0, 1.0, 1.0]
+    (x, _), _ = batch()
+    losses = model.labelled_losses(x, stateless_seed(0, Draw.EVALUATION))
+    q = np.asarray(model(x), np.float64)
+    entropy = -np.sum(q * np.log(q), axis=1)
+    found = model.unlabelled_loss(x, losses, 4.0)
+    np.testing.assert_allclose(found, np.sum(q * losses, axis=1) - 4 * entropy, rtol=1e-4)
+    logged = []
+    for temperature in (1.0, 5.0):
+        model = small_model(optimizer=keras.optimizers.SGD(0.0), temperature=temperature, annealing=8)
+        logged.append(model.train_on_batch(*batch(), return_dict=True)["unlabelled_loss"])
+    assert logged[0] - logged[1] == pytest.approx(4 * entropy.mean(), rel=1e-3)
+
+
 def test_each_iteration_has_noise_of_its_own():
     stepped = []
     for iteration in (0, 1):
@@ -233,7 +249,9 @@ def test_each_iteration_has_noise_of_its_own():
 def test_xla_takes_the_step_that_uncompiled_code_takes(family):
     stepped = []
     for jit_compile in (True, False):
-        model = small_model(family, keras.optimizers.SGD(1e-3), jit_compile, alpha=1.0, labelled_share=0.1, warm_up=3)
+        model = small_model(
+            family, keras.optimizers.SGD(1e-3), jit_compile, alpha=1.0, labelled_share=0.1, warm_up=3, annealing=4
+        )
         model.train_on_batch(*batch())
         stepped.append(weights(model))
     for a, b in zip(*stepped, strict=True):
@@ -268,7 +286,9 @@ def test_another_loss_than_the_bound_is_refused():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_saving_keeps_config_outputs_and_optimizer_state_so_that_training_goes_on_bit_for_bit(family, tmp_path):
-    model = small_model(family, activation="tanh", alpha=0.5, labelled_share=0.2, warm_up=9, seed=5)
+    model = small_model(
+        family, activation="tanh", alpha=0.5, labelled_share=0.2, warm_up=9, temperature=2.0, annealing=7, seed=5
+    )
     for _ in range(3):
         model.train_on_batch(*batch())
     model.save(tmp_path / "model.keras")

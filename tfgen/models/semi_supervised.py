@@ -49,6 +49,8 @@ class SemiSupervisedVAE(keras.Model):
         alpha: weight of the classifier's own loss, without which labels would teach p(x|y,z) alone.
         labelled_share: weight of L(x, y): the number of images with labels divided by that of those without.
         warm_up: updates over which the weight of the KL divergence rises from 0 to 1.
+        temperature: weight of the entropy in U(x) at the beginning: above 1, q(y|x) keeps undecided for longer.
+        annealing: updates over which it falls to 1.
         seed: int >= 0; the noise is a function of it and of the optimizer iteration.
 
     Source: Kingma et al. 2014, equations 6, 7 and 9; the authors' code (dpkingma/nips14-ssl, learn_yz_x_ss.py), whose
@@ -66,6 +68,8 @@ class SemiSupervisedVAE(keras.Model):
         alpha: float = 0.1,
         labelled_share: float = 0.0,
         warm_up: int = 0,
+        temperature: float = 1.0,
+        annealing: int = 0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +83,8 @@ class SemiSupervisedVAE(keras.Model):
         self.alpha = alpha
         self.labelled_share = labelled_share
         self.warm_up = warm_up
+        self.temperature = temperature
+        self.annealing = annealing
         self.seed = seed
 
         image = keras.Input((input_dim,), name="image")
@@ -155,7 +161,9 @@ class SemiSupervisedVAE(keras.Model):
         log_p_y = -tf.math.log(float(self.classes))
         return -log_p_x - log_p_y + kl_weight * kl_divergence(z_mean, z_log_var)
 
-    def unlabelled_loss(self, x: tf.Tensor, labelled_losses: tf.Tensor) -> tf.Tensor:
+    def unlabelled_loss(
+        self, x: tf.Tensor, labelled_losses: tf.Tensor, temperature: float | tf.Tensor = 1.0
+    ) -> tf.Tensor:
         """Returns U(x) `(batch,)`, an upper bound of -log p(x), nats per image: the sum over all labels is exact.
 
         U(x) = sum_y q(y|x) L(x, y) - H(q(y|x)).
@@ -163,19 +171,23 @@ class SemiSupervisedVAE(keras.Model):
         Args:
             x: `(batch, input_dim)` float32.
             labelled_losses: `(batch, classes)`, L(x, y) for each y.
+            temperature: weight of the entropy H; with another than 1 the result is no bound.
 
         Source: Kingma et al. 2014, equation 7.
         """
         log_q = tf.nn.log_softmax(self.classifier(x))
-        return tf.reduce_sum(tf.exp(log_q) * (labelled_losses + log_q), axis=-1)
+        return tf.reduce_sum(tf.exp(log_q) * (labelled_losses + temperature * log_q), axis=-1)
 
-    def loss_and_terms(self, data: Any, seed: tf.Tensor, kl_weight: float | tf.Tensor = 1.0) -> tuple[tf.Tensor, ...]:
+    def loss_and_terms(
+        self, data: Any, seed: tf.Tensor, kl_weight: float | tf.Tensor = 1.0, temperature: float | tf.Tensor = 1.0
+    ) -> tuple[tf.Tensor, ...]:
         """Returns what is minimised, a scalar, then the three terms and the error; see the class.
 
         Args:
             data: `((unlabelled, labelled), labels)`: `(n, input_dim)` and `(m, input_dim)` float32, `(m,)` integers.
             seed: `(2,)` integer tensor.
             kl_weight: see `labelled_losses`.
+            temperature: see `unlabelled_loss`.
 
         Returns:
             `(loss, unlabelled_loss (n,), labelled_loss (m,), classification_loss (m,), error (m,))`.
@@ -185,7 +197,7 @@ class SemiSupervisedVAE(keras.Model):
         # One pass, so that images with labels and without have noise of their own.
         losses = self.labelled_losses(tf.concat([unlabelled, labelled], axis=0), seed, kl_weight)
         count = tf.shape(unlabelled)[0]
-        unlabelled_loss = self.unlabelled_loss(unlabelled, losses[:count])
+        unlabelled_loss = self.unlabelled_loss(unlabelled, losses[:count], temperature)
         labelled_loss = tf.reduce_sum(y * losses[count:], axis=-1)
         logits = self.classifier(labelled)
         classification_loss = tf.nn.softmax_cross_entropy_with_logits(y, logits)
@@ -201,12 +213,19 @@ class SemiSupervisedVAE(keras.Model):
         if self.loss is not None:
             raise ValueError(f"the loss is a bound: compile with an optimizer only, got loss={self.loss!r}.")
         iteration = self.optimizer.iterations
-        kl_weight = tf.minimum(1.0, tf.cast(iteration, tf.float32) / self.warm_up) if self.warm_up else 1.0
+        kl_weight, temperature = self.weights_of_training(iteration)
         with tf.GradientTape() as tape:
             seed = stateless_seed(self.seed, Draw.LATENT, iteration)
-            loss, *terms = self.loss_and_terms(data, seed, kl_weight)
+            loss, *terms = self.loss_and_terms(data, seed, kl_weight, temperature)
         self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
         return self._track(loss, *terms)
+
+    def weights_of_training(self, iteration: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the weights of the KL divergence and of the entropy in an update: both are 1 after the beginning."""
+        done = tf.cast(iteration, tf.float32)
+        kl_weight = tf.minimum(1.0, done / self.warm_up) if self.warm_up else tf.ones(())
+        heat = tf.maximum(0.0, 1.0 - done / self.annealing) if self.annealing else tf.zeros(())
+        return kl_weight, 1.0 + (self.temperature - 1.0) * heat
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -243,6 +262,8 @@ class SemiSupervisedVAE(keras.Model):
             "alpha": self.alpha,
             "labelled_share": self.labelled_share,
             "warm_up": self.warm_up,
+            "temperature": self.temperature,
+            "annealing": self.annealing,
             "seed": self.seed,
         }
 

@@ -1,12 +1,25 @@
-"""Few labels and the VAE family (A6, B2-B4): unlabelled images help when one model explains images and labels together.
+"""Few labels and the VAE family (A6, B3, B4): unlabelled images help where one model explains images and labels.
 
 With the same labelled images, ten choices of them, three methods: a support vector machine on the latents of a VAE
-that saw all training images without labels (M1+SVM); a VAE whose decoder is given the label as well, which is summed
-over where it is hidden (M2); and this second model on the latents of the first (M1+M2).
+that saw all training images and no label (M1+SVM); a VAE whose encoder and decoder know the label, which is summed over
+where it is hidden (M2); and this second model on the latents of the first (M1+M2).
 
-Source: Kingma et al. 2014, "Semi-supervised learning with deep generative models", and the authors' code
-(dpkingma/nips14-ssl).
+Source: Kingma et al. 2014, "Semi-supervised learning with deep generative models", table 1, and the authors' code for
+M1+M2 (dpkingma/nips14-ssl, learn_yz_x_ss.py), which was read.
 Differs:
+- The support vector machine sees the labelled images alone; theirs is transductive.
+- Encoder and decoder of M2 have weights of their own for each label, and so fewer units; theirs have one network of 500
+  units, to which the label is another input. With ours M1+M2 learns in minutes what takes theirs up to 3,000 epochs.
+- In U(x) the weight of the entropy of q(y|x) begins at 4 and falls to 1, and in all of M2 that of the KL divergence
+  rises from 0 to 1. Without the first, q(y|x) is sure before the model is right; without the second, z is not used.
+- The weight alpha of the classifier's own loss is 1 instead of 0.1, and there is no prior on the weights.
+- One draw of noise serves all labels of an image, where theirs draw one for each.
+- M1 has 600-600 tanh units (the authors' code: 500-500 softplus): with softplus only 11 of the 50 latents were used.
+- A fixed number of M1's latents is kept, those whose posterior means vary most; the code keeps those whose standard
+  deviation is above 0.1.
+- Adam's rate falls to 0 along a cosine; there are far fewer epochs.
+- The images with labels are among those without as well.
+- All settings were chosen with the labels of all validation images: more than 100 labels allow.
 """
 
 import dataclasses
@@ -19,6 +32,9 @@ from tfgen.recipe import Activation, Count, NonNegative, Positive, Published, Re
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.Config):
     """Kingma et al.'s models M1, M2 and M1+M2.
+
+    Chosen on MNIST's validation images, with one or two choices of 100 labels: the sizes and rates of M1+M2, alpha among
+    0.1, 1 and 5, the temperature among 1, 4 and 10, and how long it falls.
 
     Attributes:
         epochs: of M1.
@@ -42,6 +58,8 @@ class Config(recipe.Config):
         activation: of M2's hidden layers.
         alpha: weight of the classifier's own loss on the labelled images.
         warm_up: updates over which the weight of M2's KL divergence rises from 0 to 1.
+        temperature: weight of the classifier's entropy in M2's loss at the beginning.
+        m2_annealing, m1_m2_annealing: updates over which it falls to 1, on pixels and on M1's latents.
         batch_size: unlabelled images of an update of M2.
         labelled_batch_size: labelled images of an update of M2.
         m2_learning_rate: of Adam at the beginning, on pixels.
@@ -67,6 +85,9 @@ class Config(recipe.Config):
     activation: Activation = "softplus"
     alpha: NonNegative = 1.0
     warm_up: WholeNumber = 500
+    temperature: Positive = 4.0
+    m2_annealing: WholeNumber = 1000
+    m1_m2_annealing: WholeNumber = 4000
     batch_size: Count = 50
     labelled_batch_size: Count = 10
     m2_learning_rate: Positive = 1e-3
@@ -101,7 +122,7 @@ METHODS = {
 _KINGMA = "Kingma et al. 2014, table 1"
 RECIPE = Recipe(
     title="Semi-supervised VAE: M1 with a support vector machine, M2 and M1+M2, from 100 labels",
-    lecture_items=("A6", "B2", "B3", "B4"),
+    lecture_items=("A6", "B3", "B4"),
     headline=tuple(f"test_error__100_labels_{method}" for method in METHODS),
     presets={
         "smoke": Config(
@@ -109,7 +130,7 @@ RECIPE = Recipe(
             m2_epochs=1,
             m1_m2_epochs=1,
             label_seeds=2,
-            m1_hidden_units=(32,),
+            m1_hidden_units=(64,),
             m1_latent_dim=10,
             used_latents=8,
             m1_batch_size=50,
@@ -119,6 +140,11 @@ RECIPE = Recipe(
             m1_m2_classifier_units=(16,),
             latent_dim=4,
             warm_up=20,
+            alpha=30.0,
+            temperature=10.0,
+            m2_annealing=1000,
+            m1_m2_annealing=1000,
+            m2_learning_rate=5e-3,
         ),
         "paper": Config(epochs=25, m2_epochs=3, m1_m2_epochs=14, label_seeds=10),
     },
@@ -165,15 +191,23 @@ def experiment(run):
     latents = {name: predict(vae.encoder, scale(split.images).numpy())[0][:, used] for name, split in judged.items()}
 
     sizes = (data.classes, config.latent_dim)
-    rest = {"activation": config.activation, "alpha": config.alpha, "warm_up": config.warm_up, "seed": run.seed}
+    rest = {
+        "activation": config.activation,
+        "alpha": config.alpha,
+        "warm_up": config.warm_up,
+        "temperature": config.temperature,
+        "seed": run.seed,
+    }
 
     def m2(share):
         units = (config.m2_hidden_units, config.m2_classifier_units)
-        return semi_supervised.SemiSupervisedVAE(data.pixels, *sizes, *units, labelled_share=share, **rest)
+        of_training = {"labelled_share": share, "annealing": config.m2_annealing}
+        return semi_supervised.SemiSupervisedVAE(data.pixels, *sizes, *units, **of_training, **rest)
 
     def m1_m2(share):
         units = (config.m1_m2_hidden_units, config.m1_m2_classifier_units)
-        return semi_supervised.GaussianSemiSupervisedVAE(len(used), *sizes, *units, labelled_share=share, **rest)
+        of_training = {"labelled_share": share, "annealing": config.m1_m2_annealing}
+        return semi_supervised.GaussianSemiSupervisedVAE(len(used), *sizes, *units, **of_training, **rest)
 
     # Binarised anew in each batch, and drawn anew from M1's q(z|x) in each batch.
     pixels = Batches(train.images, config.batch_size, run.seed, binarized=True)
