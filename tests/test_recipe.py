@@ -448,6 +448,7 @@ def test_stages_share_all_epochs_and_each_has_one_at_least(name):
         ("gan-variants", "generator_losses=", "generator_losses must have at least one entry"),
         ("anomaly-detection", "left_out=4,4", "left_out must have at least one entry, and none twice"),
         ("feature-classifier", "label_counts=100,100", "label_counts must have at least one entry, and none twice"),
+        ("semi-supervised-vae", "label_counts=100,100", "label_counts must have at least one entry, and none twice"),
     ],
 )
 def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
@@ -481,6 +482,7 @@ def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
         ("gan-1d", "bins=2147483647", "data_std 0.5, half_width 5 and 2147483647 bins make bins too narrow"),
         ("gan-1d", "bins=1", "bins must be at least 2, .*; got 1"),
         ("gan-1d", "half_width=1e-9", "data_std 0.5, half_width 1e-09 and 200 bins make bins too narrow"),
+        ("semi-supervised-vae", "used_latents=11", "used_latents must be at most 10, m1_latent_dim; got 11"),
         ("vae-burda", "nll_samples=75", "nll_samples must be at most 50 or a multiple of 50, got 75"),
         ("vae-burda", "subset_nll_samples=50,75", "subset_nll_samples must be at most 50 or a multiple of 50, got 75"),
     ],
@@ -536,6 +538,11 @@ UNSUITED = [
     ("feature-classifier", ["label_counts=100,5"], {}, "label_counts must be multiples of 10, .*; got 5"),
     ("feature-classifier", ["labelled_batch_size=101"], {}, "labelled_batch_size must be at most 100, .*; got 101"),
     ("feature-classifier", [], {"train": NO_FOUR}, "made-up has no training image of class 4"),
+    ("semi-supervised-vae", ["label_counts=605"], {}, "label_counts must be multiples of 10, .*; got 605"),
+    ("semi-supervised-vae", ["label_counts=100,2010"], {}, "label_counts must be at most 2000, 10 times .*; got 2010"),
+    ("semi-supervised-vae", ["labelled_batch_size=101"], {}, "labelled_batch_size must be at most 100, .*; got 101"),
+    ("semi-supervised-vae", ["m1_batch_size=2001"], {}, f"m1_batch_size must be at most 2000, {OF_TRAIN}; got 2001"),
+    ("semi-supervised-vae", [], {"train": NO_FOUR}, "label_counts must be at most 0, 10 times .*; got 100"),
     ("discriminative-vs-generative", ["neighbors=1001"], {}, "neighbors must be at most 1000, .*; got 1001"),
     ("discriminative-vs-generative", ["mixture_pca=785"], {}, "mixture_pca must be at most 784, .*; got 785"),
     ("discriminative-vs-generative", ["mixture_pca=151"], {}, "mixture_pca must be at most 150, .*code.*; got 151"),

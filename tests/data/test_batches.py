@@ -11,6 +11,8 @@ from scipy import stats
 from tfgen.data.batches import (
     Batches,
     DrawnBatches,
+    PartlyLabelledBatches,
+    Redrawn,
     binarize,
     blocks,
     corrupted,
@@ -314,3 +316,57 @@ def test_no_stream_is_tuned_while_it_runs():
     plain = tf.data.Dataset.range(5)
     assert plain.options().autotune.enabled is None
     np.testing.assert_array_equal(take(without_tuning(plain), 9), range(5))
+
+
+def partly_labelled():
+    """Returns batches of 6 images without labels and 2 with, of 40 images, of which the first 4 have labels."""
+    images = np.arange(40, dtype=np.uint8)[:, None].repeat(3, axis=1)
+    labels = np.arange(4)
+    unlabelled = Batches(images, 6, 0)
+    return PartlyLabelledBatches(unlabelled, Batches(images[:4], 2, 5, labels=labels))
+
+
+def test_every_batch_has_images_without_labels_and_some_with_their_own():
+    batches = partly_labelled()
+    assert (batches.batch_size, batches.seed) == (6, 0)
+    alone = Batches(batches.unlabelled.images, 6, 0).stream().take(12).as_numpy_iterator()
+    seen = []
+    for ((unlabelled, labelled), labels), same in zip(batches.stream().take(12), alone, strict=True):
+        # Labels do not change what comes without them.
+        np.testing.assert_array_equal(unlabelled, same)
+        np.testing.assert_array_equal(np.round(255 * labelled[:, 0]), labels)
+        seen += labels.numpy().tolist()
+    assert np.bincount(seen).tolist() == [6, 6, 6, 6]
+
+
+def test_a_block_of_partly_labelled_batches_holds_those_of_the_stream_bit_for_bit():
+    batches = partly_labelled()
+    stream = list(batches.stream().take(7))
+    first, rows = next(iter(blocks(batches, 3, 4)))
+    for i in range(4):
+        (unlabelled, labelled), labels = batches.prepare(first + i, *(row[i] for row in rows))
+        (expected_unlabelled, expected_labelled), expected_labels = stream[3 + i]
+        np.testing.assert_array_equal(unlabelled, expected_unlabelled)
+        np.testing.assert_array_equal(labelled, expected_labelled)
+        np.testing.assert_array_equal(labels, expected_labels)
+
+
+def test_images_with_labels_and_without_have_noise_of_their_own():
+    images = np.full((8, 200), 128, np.uint8)
+    batches = PartlyLabelledBatches(Batches(images, 4, 0, binarized=True), Batches(images, 4, 0, labels=np.arange(8)))
+    (unlabelled, labelled), _ = next(iter(batches.stream()))
+    assert np.mean(unlabelled == labelled) == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / 800))
+
+
+def test_redrawn_latents_follow_the_mean_and_the_variance_of_their_rows():
+    n = 20_000
+    rows = np.tile(np.float32([1.0, -2.0, np.log(0.25), np.log(4.0)]), (n, 1))
+    z = Redrawn(7)(3, rows).numpy().astype(np.float64)
+    deviation = np.array([0.5, 2.0])
+    assert np.all(np.abs(z.mean(axis=0) - [1.0, -2.0]) < 5 * deviation / np.sqrt(n))
+    assert np.all(np.abs(z.std(axis=0) - deviation) < 5 * deviation / np.sqrt(2 * n))
+    # The variance taken for the deviation would be another by far.
+    assert np.all(np.abs(z.std(axis=0) - deviation**2) > 5 * deviation / np.sqrt(2 * n))
+    np.testing.assert_array_equal(Redrawn(7)(3, rows), z.astype(np.float32))
+    assert np.all(np.any(Redrawn(7)(4, rows) != z, axis=0)) and np.all(np.any(Redrawn(8)(3, rows) != z, axis=0))
+    assert Redrawn(7) == Redrawn(7) != Redrawn(8)

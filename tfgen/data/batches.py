@@ -11,7 +11,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from tfgen.distributions import Draw, stateless_seed, stateless_uniform, threefry_uniform
+from tfgen.distributions import Draw, sample_normal, stateless_seed, stateless_uniform, threefry_uniform
 from tfgen.errors import InputError
 
 
@@ -153,6 +153,63 @@ class Batches:
         return _stream(self, first_step)
 
 
+@dataclasses.dataclass(frozen=True)
+class PartlyLabelledPreparation:
+    """What becomes of the rows of `PartlyLabelledBatches` before a step. Equal ones do the same.
+
+    Attributes:
+        prepare: the preparation of the images, with labels and without together, so that no two share a random draw.
+    """
+
+    prepare: typing.Callable
+
+    def __call__(self, step, unlabelled, labelled, labels):
+        """Returns `((unlabelled, labelled), labels)`, the images being prepared."""
+        x = self.prepare(step, tf.concat([unlabelled, labelled], axis=0))
+        count = tf.shape(unlabelled)[0]
+        return (x[:count], x[count:]), labels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PartlyLabelledBatches:
+    """An endless sequence of batches of images without labels and, in fixed proportion, of images with labels.
+
+    What is labelled is shuffled by itself, so that few labels are in every batch.
+
+    Attributes:
+        unlabelled: `Batches` without labels, whose preparation all images have.
+        labelled: `Batches` with labels, of images of the same kind.
+    """
+
+    unlabelled: Batches
+    labelled: Batches
+    unit: typing.ClassVar[str] = "images"
+
+    @property
+    def batch_size(self):
+        """The number of images without labels in a batch, by which epochs are counted."""
+        return self.unlabelled.batch_size
+
+    @property
+    def seed(self):
+        """The seed of the run."""
+        return self.unlabelled.seed
+
+    @property
+    def prepare(self):
+        """The `PartlyLabelledPreparation` of this set's batches."""
+        return PartlyLabelledPreparation(self.unlabelled.prepare)
+
+    def rows(self, first_step, block=None):
+        """Returns the rows without labels, those with labels and the labels, in tuples; see `Batches.rows`."""
+        both = tf.data.Dataset.zip(self.unlabelled.rows(first_step, block), self.labelled.rows(first_step, block))
+        return both.map(lambda unlabelled, labelled: (*unlabelled, *labelled))
+
+    def stream(self, first_step=0):
+        """Returns the batches from number `first_step` on, as an endless `tf.data.Dataset`."""
+        return _stream(self, first_step)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class DrawnBatches:
     """An endless sequence of batches drawn from a distribution. Batch t is a function of (seed, t) alone.
@@ -225,6 +282,23 @@ def corrupted(corrupt, seed):
         return corrupt(x, seed=stateless_seed(seed, Draw.CORRUPTION, step)), x
 
     return transform
+
+
+@dataclasses.dataclass(frozen=True)
+class Redrawn:
+    """A `transform` for the latents of a VAE: z ~ q(z|x), drawn anew in each batch. Equal ones do the same.
+
+    It takes rows `(batch, 2 * dim)`, the mean of q(z|x) and beside it the log-variance, and returns z `(batch, dim)`.
+
+    Attributes:
+        seed: int >= 0, the seed of the run.
+    """
+
+    seed: int
+
+    def __call__(self, step, rows):
+        mean, log_var = tf.split(rows, 2, axis=1)
+        return sample_normal(mean, log_var, stateless_seed(self.seed, Draw.NOISE, step))
 
 
 def without_tuning(dataset):
