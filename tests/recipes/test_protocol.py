@@ -9,7 +9,7 @@ from tfgen.recipes import RECIPES
 BINARY = ("vae", "vae-2d", "vae-burda", "iwae-burda", "vae-burda-2l", "iwae-burda-2l", "vae-static", "iwae-static")
 
 
-# gan-1d draws its own data; others train on parts of the images, on all of them too, or on latents: see their own tests.
+# gan-1d draws its own data; others train on parts of the images, on all of them, or on latents: see their own tests.
 OF_THEIR_OWN = ("gan-1d", "feature-classifier", "semi-supervised-vae", "anomaly-detection", "deep-embedded-clustering")
 
 
