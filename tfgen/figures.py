@@ -549,6 +549,7 @@ def errors_by_count(series, counts, title, unit):
     for (name, (means, deviations)), shift in zip(series.items(), shifts, strict=True):
         axes.errorbar(np.multiply(counts, shift), means, deviations, marker="o", markersize=4, capsize=3, label=name)
     axes.set(xscale="log", yscale="log", xlabel="labelled training images", ylabel=unit)
+    axes.set_xlim(0.7 * counts[0], counts[-1] / 0.7)
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.set_xticks([], minor=True)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
