@@ -8,7 +8,7 @@ chosen a setting: accuracy and mutual information are computed at the end.
 
 Source: Xie et al. 2016 (DEC); Guo et al. 2017 (IDEC), which keeps the reconstruction and is the method here.
 Differs:
-- The autoencoder is trained end to end with Adam, whose rate falls to 0 along a cosine, for 20 epochs. Xie et al. 2016
+- The autoencoder is trained end to end with Adam, whose rate falls to 0 along a cosine, for 30 epochs. Xie et al. 2016
   train it layer by layer with masking noise and then end to end, with gradient descent and far more updates; DEC-keras,
   whose initial weights are those here, end to end with momentum for 300 epochs.
 - The targets P are refreshed after each epoch, of 195 updates; after 140 in Guo et al. 2017. Batches are shuffled.
@@ -42,7 +42,7 @@ class Config(recipe.Config):
         pixel_restarts: of k-means among the pixels.
     """
 
-    pretraining_epochs: Count = 20
+    pretraining_epochs: Count = 30
     lecture_pretraining_epochs: Count = 40
     papers_units: tuple[Count, ...] = (500, 500, 2000, 10)
     lecture_units: tuple[Count, ...] = (128, 64, 10, 2)
@@ -73,7 +73,7 @@ RECIPE = Recipe(
         "smoke": Config(
             epochs=1, pretraining_epochs=1, lecture_pretraining_epochs=1, papers_units=(50, 50, 200, 10), restarts=2
         ),
-        "paper": Config(epochs=15),
+        "paper": Config(epochs=20),
     },
     published={
         "clustering_accuracy__papers_all_images": Published(
