@@ -84,7 +84,7 @@ def test_one_iteration_is_algorithm_1(images, k):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_the_gradient_penalty_is_that_of_finite_differences_and_moves_the_discriminator_alone(images):
+def test_the_gradient_penalty_is_that_of_the_layers_by_hand_and_moves_the_discriminator_alone(images):
     model = small_gan(optimizer=sgd, gradient_penalty=3.0)
     x, z = tf.constant(images[:20]), model.sample_noise((20, 8), [0, 0])
     norms = squared_gradient_norms(model.discriminator, x).numpy()

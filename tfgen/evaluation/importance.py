@@ -18,7 +18,7 @@ class ImportanceSamples(NamedTuple):
     Attributes:
         nll: estimate of -log p(x), `(n,)` float64, nats.
         effective_samples: (sum w)^2 / sum w^2 of its weights w, `(n,)` float64, from 1 to K. Where it is small, few
-            draws make the estimate, and in expectation it lies above the true value.
+            draws make the estimate, and in expectation it lies further above the true value.
     """
 
     nll: np.ndarray

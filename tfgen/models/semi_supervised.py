@@ -229,12 +229,14 @@ class SemiSupervisedVAE(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        # The tracker counts the batches since the evaluation began: fresh noise in each, the same every time.
+        # The tracker counts the images since the evaluation began: fresh noise in each batch, the same every time.
         seed = stateless_seed(self.seed, Draw.EVALUATION, self.trackers[0].count)
         return self._track(*self.loss_and_terms(((x, x), labels), seed))
 
     def _track(self, *values):
-        for tracker, value in zip(self.trackers, values, strict=True):
+        loss, *terms = values
+        self.trackers[0].update_state(loss, sample_weight=tf.shape(terms[0])[0])
+        for tracker, value in zip(self.trackers[1:], terms, strict=True):
             tracker.update_state(value)
         return self.get_metrics_result()
 

@@ -190,8 +190,9 @@ class VAE(keras.Model):
         """Returns what the SavedModel offers: signature name -> (function, input specs).
 
         `reconstruct` image -> reconstruction, through the mean (also the default); `encode` image -> z_mean, z_log_var;
-        `decode` z -> image; `generate` seed -> image, z, where z i is a function of seed i alone, bit for bit, and
-        image i but for the rounding of products, which a batch of another size changes (lecture B5).
+        `decode` z -> image; `generate` seed -> image, z, where z i is a function of seed i alone, bit for
+        bit, and image i but for the rounding of products, which a batch of another size changes (lecture B5). With two
+        stochastic layers z i comes from such products too.
         """
         image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
         z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")

@@ -4,8 +4,7 @@ k-means among the codes of a trained autoencoder gives first centres. Then each 
 it surely belongs to, while the decoder goes on to reconstruct it. Two autoencoders, that of the papers and that of the
 lecture, are each trained twice: on the training images, where the test images are clustered, and on all images,
 training, validation and test, which are clustered themselves, as in the papers. No training sees a label. The settings
-are the papers', and the numbers of epochs what time allowed; these were raised once, from 20 and 15 to 30 and 20,
-after the accuracies of the shorter run had been seen.
+are the papers', and the numbers of epochs what time allowed.
 
 Source: Xie et al. 2016 (DEC); Guo et al. 2017 (IDEC), which keeps the reconstruction and is the method here.
 Differs:
@@ -13,6 +12,7 @@ Differs:
   train it layer by layer with masking noise and then end to end, with gradient descent and far more updates; DEC-keras,
   whose initial weights are those here, end to end with momentum for 300 epochs.
 - The targets P are refreshed after each epoch, of 195 updates; after 140 in Guo et al. 2017. Batches are shuffled.
+- The numbers of epochs were raised once, from 20 and 15 to 30 and 20, after accuracies had been seen.
 - The training ends after a number of epochs that is fixed in advance. In the papers it ends when hardly any image
   changes its cluster any more.
 - With all images an epoch has as many updates as with the training images alone: 0.71 passes.
@@ -21,6 +21,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
+from tfgen.errors import InputError
 from tfgen.recipe import Activation, Count, NonNegative, Positive, Published, Recipe, check_at_least
 
 
@@ -56,8 +57,16 @@ class Config(recipe.Config):
     restarts: Count = 20
     pixel_restarts: Count = 3
 
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("papers_units", "lecture_units"):
+            units = getattr(self, name)
+            if not units or units[-1] < 2:
+                raise InputError(f"{name} must have at least one width, and the last one at least 2; got {units}")
+
     def check(self, data):
         super().check(data)
+        check_at_least(data, "test", 2, "the plane of two principal components")
         check_at_least(data, "train", data.classes, f"k-means with {data.classes} clusters")
 
 
@@ -200,7 +209,13 @@ def begin_clustering(run, name, units, autoencoder, images):
     )
     model.autoencoder.set_weights(autoencoder.get_weights())
     codes = predict(autoencoder.get_layer("encoder"), images)
-    model.centres.assign(cluster_means(codes, kmeans(codes, data.classes, run.seed, config.restarts)))
+    centres = cluster_means(codes, kmeans(codes, data.classes, run.seed, config.restarts))
+    if len(centres) < data.classes:
+        raise InputError(
+            f"k-means found {len(centres)} clusters among the codes of {data.name}, which has too few different images "
+            f"for {data.classes}; use more images"
+        )
+    model.centres.assign(centres)
     model.refresh_targets(predict(model, images))
     return model
 

@@ -2,7 +2,7 @@
 
 784-200-200-50 with tanh, and its mirror image; trained on the ELBO, which is the bound of k = 1 samples.
 
-The likelihood is uncertain for several causes, and each is measured by itself: the test images (the standard error),
+The likelihood is has several sources of error, and each is measured by itself: the test images (the standard error),
 how they are binarised (a mean over several draws), and how many importance samples are taken (three numbers of them on
 the first test images, with the effective number). The standard error is not that of a difference between two models on
 the same images, which is far smaller.
@@ -35,7 +35,13 @@ from tfgen.recipe import (
 # Importance samples of an image that are evaluated together.
 NLL_CHUNK = 50
 # For the presets smoke.
-FEW_SAMPLES = {"nll_samples": 50, "binarisations": 2, "subset": 20, "subset_nll_samples": (10, 50)}
+FEW_SAMPLES = {
+    "nll_samples": 50,
+    "fewer_nll_samples": 10,
+    "binarisations": 2,
+    "subset": 20,
+    "subset_nll_samples": (10, 50),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,16 +196,17 @@ def _count_active_units(run, model, test):
     from tfgen.training.run import predict
 
     z_mean, _ = predict(model.encoder, test)
-    means = {"active_latent_units": z_mean}
+    means, where = {"active_latent_units": z_mean}, ""
     if run.config.upper_latent_dim:
         means["active_latent_units__upper"], _ = predict(model.upper_encoder, z_mean)
+        where = ", the upper one's at the mean of the lower layer"
     for name, mean in means.items():
-        unit = f"of {mean.shape[1]} latents, variance of the posterior mean above 0.01"
+        unit = f"of {mean.shape[1]} latents, variance of the posterior mean above 0.01{where}"
         run.metric(name, active_units(mean), unit, "test", len(test))
 
 
 def _measure_nll(run, model, test, unit):
-    """Records the likelihood of the test images, and what it is uncertain for."""
+    """Records the likelihood of the test images, and its sources of error."""
     import numpy as np
 
     from tfgen.data.batches import fixed_binarization

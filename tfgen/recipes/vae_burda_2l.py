@@ -6,6 +6,7 @@
 Source: Burda et al. 2015, table 1, two stochastic layers, VAE, k = 1, and the authors' code (yburda/iwae).
 Differs:
 - As `vae-burda` differs, but for the KL divergence: with two layers it is estimated with a draw, as theirs is.
+- The active units of the upper layer are counted at the mean of the lower layer; the authors' code draws it.
 """
 
 import functools

@@ -115,6 +115,8 @@ def results_table(results):
         seeds = ", ".join(str(run["seed"]) for run in runs)
         seconds = statistics.mean(run["seconds"] for run in runs)
         for name in RECIPES[result["recipe"]].headline:
+            if not any(name in run["metrics"] for run in runs):
+                continue  # Of a metric that a setting leaves out, such as that of a number of labels.
             if any(name not in run["metrics"] for run in runs):
                 raise InputError(f"the results of {result['recipe']} have no {name}; run it anew with this version")
             metric = _over_seeds([run["metrics"][name] for run in runs])
@@ -213,8 +215,15 @@ def command(results, seed=True, dataset=True):
     words = ["tfgen", "run", results["recipe"], "--preset", results["preset"]]
     words += ["--dataset", results["dataset"]] if dataset else []
     words += ["--seed", str(results["seed"])] if seed else []
-    preset = dataclasses.asdict(RECIPES[results["recipe"]].presets[results["preset"]])
-    for name, value in results["config"].items():
+    config = RECIPES[results["recipe"]].presets[results["preset"]]
+    preset = dataclasses.asdict(config)
+    # A field that is younger than the result had its default then: it was added so that nothing changed.
+    added = {
+        field.name: field.default
+        for field in dataclasses.fields(config)
+        if field.name not in results["config"] and field.default is not dataclasses.MISSING
+    }
+    for name, value in {**results["config"], **json.loads(json.dumps(added))}.items():
         if name in preset and value != json.loads(json.dumps(preset[name])):
             words += [f"--{name}", str(value)] if name == "epochs" else ["--set", f"{name}={as_setting(value)}"]
     if results.get("deterministic"):
