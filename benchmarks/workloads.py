@@ -109,7 +109,7 @@ def _backward(layers, batch, weights=True, inputs=False):
             yield "inputs", batch, columns, rows
 
 
-_GAN = RECIPES["gan"].presets["paper"]  # As in most programs, both learning rates are constant.
+_GAN = RECIPES["gan"].presets["quick"]  # As in most programs, both learning rates are constant.
 _VAE = RECIPES["vae"].presets["quick"]
 _AUTOENCODER = RECIPES["stacked-autoencoder"].presets["quick"]
 WORKLOADS = {

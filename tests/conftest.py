@@ -143,10 +143,11 @@ def exported(tmp_path_factory):
     import keras
 
     from tfgen.export import export
-    from tfgen.models import autoencoder, classifier
+    from tfgen.models import autoencoder, classifier, semi_supervised
     from tfgen.models.deep_embedded_clustering import DeepEmbeddedClustering
     from tfgen.models.gan import GAN
     from tfgen.models.goodfellow import GoodfellowGAN
+    from tfgen.models.two_layer_vae import TwoLayerVAE
     from tfgen.models.vae import VAE, GaussianVAE, ImportanceWeightedVAE
 
     keras.utils.set_random_seed(0)
@@ -163,6 +164,10 @@ def exported(tmp_path_factory):
         "vae": VAE(784, 3, (12,)).endpoints(),
         "vae-gaussian": GaussianVAE(784, latent_dim=3, hidden_units=(12,)).endpoints(),
         "importance-weighted-vae": ImportanceWeightedVAE(784, latent_dim=3, hidden_units=(12,)).endpoints(),
+        "two-layer-vae": TwoLayerVAE(784, 3, (12,), upper_latent_dim=2, upper_hidden_units=(5,)).endpoints(),
+        "semi-supervised-vae": semi_supervised.endpoints(
+            VAE(784, 3, (12,)), [0, 2], semi_supervised.GaussianSemiSupervisedVAE(2, 10, 3, (5,), (5,))
+        ),
         "gan": GAN(784, 5, (12,), (12,)).endpoints(),
         "gan-goodfellow": GoodfellowGAN(784, 5, (12,), (12,), 3).endpoints(),
         "gan-1d": GAN(1, 1, (4,), (4,), noise="gaussian").endpoints("x"),

@@ -59,6 +59,15 @@ CONTRACT = {
     "tied-autoencoder": AUTOENCODER,
     "stacked-autoencoder": AUTOENCODER,
     "anomaly-detection": {**AUTOENCODER, "score": ({"image"}, {"squared_error"})},
+    "deep-embedded-clustering": {
+        "cluster": ({"image"}, {"soft_assignments"}),
+        "encode": ({"image"}, {"code"}),
+        "reconstruct": ({"image"}, {"reconstruction"}),
+    },
+    "semi-supervised-vae": {
+        "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
+        "encode": VAE["encode"],
+    },
     "feature-classifier": {
         "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
         "encode": ({"image"}, {"code"}),
@@ -70,6 +79,7 @@ CONTRACT = {
     "vae": VAE,
     "vae-gaussian": VAE,
     "importance-weighted-vae": VAE,
+    "two-layer-vae": VAE,
     "gan": GAN,
     "gan-goodfellow": GAN,
     "gan-1d": {

@@ -76,7 +76,7 @@ class TwoLayerVAE(ImportanceWeightedVAE):
         return self._weigh(x, *self._draw(x, epsilon))[0]
 
     def _split(self, z):
-        return tf.split(z, [self.latent_dim, self.upper_latent_dim], axis=-1)
+        return z[..., : self.latent_dim], z[..., self.latent_dim :]
 
     def _draw(self, x, epsilon):
         epsilon1, epsilon2 = self._split(epsilon)

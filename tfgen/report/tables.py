@@ -115,8 +115,6 @@ def results_table(results):
         seeds = ", ".join(str(run["seed"]) for run in runs)
         seconds = statistics.mean(run["seconds"] for run in runs)
         for name in RECIPES[result["recipe"]].headline:
-            if not any(name in run["metrics"] for run in runs):
-                continue  # Of a metric that a setting leaves out, such as that of a number of labels.
             if any(name not in run["metrics"] for run in runs):
                 raise InputError(f"the results of {result['recipe']} have no {name}; run it anew with this version")
             metric = _over_seeds([run["metrics"][name] for run in runs])
