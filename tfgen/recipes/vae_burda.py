@@ -37,7 +37,6 @@ NLL_CHUNK = 50
 # For the presets smoke.
 FEW_SAMPLES = {
     "nll_samples": 50,
-    "fewer_nll_samples": 10,
     "binarisations": 2,
     "subset": 20,
     "subset_nll_samples": (10, 50),
