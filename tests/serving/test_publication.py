@@ -62,7 +62,8 @@ CONTRACT = {
     "deep-embedded-clustering": {
         "cluster": ({"image"}, {"soft_assignments"}),
         "encode": ({"image"}, {"code"}),
-        "reconstruct": ({"image"}, {"reconstruction"}),
+        "reconstruct": RECONSTRUCT,
+        "reconstruct_png": ({"image"}, {"png_bytes"}),
     },
     "semi-supervised-vae": {
         "classify": ({"image"}, {"logits", "probabilities", "class_id"}),
