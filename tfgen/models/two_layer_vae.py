@@ -70,7 +70,8 @@ class TwoLayerVAE(ImportanceWeightedVAE):
 
     def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         z, posterior = self._draw(x, self._noise(x, seed))
-        return self._loss_and_terms(*self._weigh(x, z, posterior), posterior)
+        log_weights, log_p_x = self._weigh(x, z, posterior)
+        return self._loss_and_terms(log_weights, log_p_x, posterior)
 
     def log_weights(self, x: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
         return self._weigh(x, *self._draw(x, epsilon))[0]

@@ -18,6 +18,7 @@ Differs:
 
 import dataclasses
 import itertools
+from typing import Any
 
 from tfgen import recipe
 from tfgen.errors import InputError
@@ -35,7 +36,7 @@ from tfgen.recipe import (
 # Importance samples of an image that are evaluated together.
 NLL_CHUNK = 50
 # For the presets smoke.
-FEW_SAMPLES = {
+FEW_SAMPLES: dict[str, Any] = {
     "nll_samples": 50,
     "binarisations": 2,
     "subset": 20,
