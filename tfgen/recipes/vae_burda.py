@@ -38,7 +38,7 @@ NLL_CHUNK = 50
 # For the presets smoke.
 FEW_SAMPLES: dict[str, Any] = {
     "nll_samples": 50,
-    "binarisations": 2,
+    "binarisations": 1,
     "subset": 20,
     "subset_nll_samples": (10, 50),
 }
