@@ -14,6 +14,20 @@ def fit_pca(train: np.ndarray, components: int) -> PCA:
     return PCA(components, svd_solver="covariance_eigh").fit(train)
 
 
+def linear_networks(pca: PCA) -> dict[str, list[tuple[str, np.ndarray, np.ndarray]]]:
+    """Returns a fitted PCA as two networks of one linear layer: `pca_encoder`, image -> code, and `pca_decoder`.
+
+    Returns:
+        dict from each one's name to its layers, `(activation, kernel, bias)` in float32.
+    """
+    kernel = pca.components_.T
+    encoder, decoder = (kernel, -pca.mean_ @ kernel), (kernel.T, pca.mean_)
+    return {
+        name: [("linear", *(array.astype("float32") for array in layer))]
+        for name, layer in (("pca_encoder", encoder), ("pca_decoder", decoder))
+    }
+
+
 def pca_squared_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
     """Returns the squared error of test images reconstructed from their leading principal components.
 

@@ -146,6 +146,11 @@ def stack(model: keras.Model, layers: Sequence[ShallowAutoencoder]) -> None:
     model.get_layer("decoder").set_weights([weight.numpy() for weight in decoder])
 
 
+def parts(model: keras.Model) -> dict[str, keras.Model]:
+    """Returns a stacked autoencoder's networks by name: `encoder`, image -> code, and `decoder`, code -> image."""
+    return {name: model.get_layer(name) for name in ("encoder", "decoder")}
+
+
 def endpoints(model: keras.Model) -> Endpoints:
     """Returns what a SavedModel of a stacked autoencoder offers: signature name -> (function, input specs).
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 # A Keras dtype policy: None is the global one.
@@ -31,6 +32,49 @@ def hidden_layers(
     for width in units:
         x = keras.layers.Dense(width, activation, dtype=dtype)(x)
     return x
+
+
+def dense_layers(model: keras.Model) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Returns what a chain of fully connected layers computes with.
+
+    Args:
+        model: functional model from one input to one output, made of `Dense` layers and sub-models of such alone;
+            dropout, which evaluates to its input, is left out.
+
+    Returns:
+        From the input on, for each layer, `(activation, kernel, bias)`: its Keras name, `(inputs, outputs)` and
+        `(outputs,)`, both float32.
+
+    Raises:
+        ValueError: for a layer of another kind, or layers that do not follow one another.
+    """
+    layers: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            kernel, bias = layer.get_weights()
+            layers.append((layer.activation.__name__, kernel.astype("float32"), bias.astype("float32")))
+        elif isinstance(layer, keras.Model):
+            layers += dense_layers(layer)
+        elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout)):
+            raise ValueError(f"only chains of Dense layers are kept, got {type(layer).__name__} {layer.name!r}.")
+    for (_, before, _), (_, after, _) in zip(layers[:-1], layers[1:], strict=True):
+        if before.shape[1] != after.shape[0]:
+            raise ValueError(f"a layer of {before.shape[1]} units cannot be followed by one of {after.shape[0]} inputs.")
+    return layers
+
+
+def layer_arrays(networks: dict[str, keras.Model | list[tuple[str, np.ndarray, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Returns what networks compute with, as one dict of arrays: NETWORK/LAYER/ACTIVATION/kernel, and the same /bias.
+
+    Args:
+        networks: dict from a name to a model, or to what `dense_layers` returns of one.
+    """
+    arrays = {}
+    for name, network in networks.items():
+        layers = dense_layers(network) if isinstance(network, keras.Model) else network
+        for i, (activation, kernel, bias) in enumerate(layers):
+            arrays |= {f"{name}/{i}/{activation}/kernel": kernel, f"{name}/{i}/{activation}/bias": bias}
+    return arrays
 
 
 def in_float32(network: Callable[[str], keras.Model], trained: keras.Model) -> keras.Model:

@@ -81,6 +81,13 @@ class VAE(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
+    def parts(self) -> dict[str, keras.Model]:
+        """Returns the networks by name: `z_mean` and `z_log_var`, image -> `(batch, latent_dim)`, and the `decoder`."""
+        image, outputs = self.encoder.inputs, self.encoder.outputs
+        names = ("z_mean", "z_log_var")
+        posterior = {name: keras.Model(image, output) for name, output in zip(names, outputs, strict=True)}
+        return posterior | {"decoder": self.decoder}
+
     def likelihood_parameters(self, hidden: keras.KerasTensor) -> keras.KerasTensor | list[keras.KerasTensor]:
         """Returns the decoder's output: here the logits `(batch, input_dim)` of p(x|z)."""
         return keras.layers.Dense(self.input_dim, name="logits")(hidden)

@@ -191,6 +191,7 @@ def experiment(run):
             panel = (f"Autoencoder without {digit}", "squared error", ["loss", "val_loss"])
             run.figure("training", figures.curves(history, [panel]))
             run.export(autoencoder.scoring_endpoints(model))
+            run.keep_networks(autoencoder.parts(model), left_out=np.array([digit]))
 
         training = f"vae_without_{digit}"
         run.set_random_seed(training)

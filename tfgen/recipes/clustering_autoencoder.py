@@ -117,6 +117,7 @@ def experiment(run):
             above, below = data.pictures(test[:16]), data.pictures(reconstruction[:16])
             run.figure("reconstructions", figures.reconstructions(above, below, f"Code of {code_dim}"))
             run.export(autoencoder.endpoints(model))
+            run.keep_networks(autoencoder.parts(model), codes=codes[f"{code_dim}d"][1])
 
     pca = fit_pca(train, 2)
     codes["pca2"] = [pca.transform(images) for images in (train, test)]

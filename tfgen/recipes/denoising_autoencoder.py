@@ -124,6 +124,7 @@ def experiment(run):
         validation_error[labels[name]] = history["val_loss"]
         if exported:
             run.export(autoencoder.endpoints(model))
+            run.keep_networks(autoencoder.parts(model))
 
     for kind in ("masking", "gaussian"):
         rows = {

@@ -192,6 +192,7 @@ def experiment(run):
                 )
                 if (suffix, count, k) == ("", None, 0):
                     run.export(classifier.endpoints(model))
+                    run.keep_networks({"logits": model})
             logits["scratch"] = fit_classifier(run, model, chosen, updates[count], seed, None, test_pixels)
             kernel, bias = softmax_regression(pixels[chosen], labels[chosen], config.linear_c)
             logits["linear"] = test_pixels @ kernel + bias

@@ -133,9 +133,11 @@ def experiment(run):
         **run.compile_options(batches, config.precision),
     )
     film = gan.sample_snapshots(run, model, gan.film_epochs(config.epochs))
-    history = run.fit(model, batches, scale(data.validation.images).numpy(), callbacks=[film])
+    networks = gan.network_snapshots(run, model, gan.spread_epochs(config.epochs, 8))
+    history = run.fit(model, batches, scale(data.validation.images).numpy(), callbacks=[film, networks])
 
     last, averaged = gan.last_and_averaged(network, model)
+    gan.keep_networks(run, networks)
     gan.draw_training(run, history)
     gan.measure_gan(run, classifier, last, averaged, f"GAN after {config.epochs} epochs")
     stages = {epoch: data.pictures(arrays["images"]) for epoch, arrays in film.read().items()}

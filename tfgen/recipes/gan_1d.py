@@ -140,7 +140,7 @@ def experiment(run):
         }
 
     # Figure 1 has four pictures: epochs in equal ratios from the first to the last, fewer of few.
-    epochs = sorted(set(np.geomspace(1, config.epochs, 4).round().astype(int).tolist()))
+    epochs = gan.spread_epochs(config.epochs, 4)
     snapshots = gan.Snapshots(run.directory / "checkpoints" / "stages", epochs, densities)
     validation = draw(10_000, stateless_seed(run.seed, Draw.SAMPLE, 1)).numpy()
     history = run.fit(model, batches, validation, callbacks=[snapshots])

@@ -112,7 +112,7 @@ RECIPE = Recipe(
 def experiment(run):
     from tfgen import figures, losses
     from tfgen.data.batches import Batches, pairs, scale
-    from tfgen.evaluation.pca import fit_pca
+    from tfgen.evaluation.pca import fit_pca, linear_networks
     from tfgen.models import autoencoder
     from tfgen.models.networks import in_float32
     from tfgen.training.autoencoder import measure_pca, measure_squared_error, pixels_for_pca
@@ -145,8 +145,10 @@ def experiment(run):
         "reconstructions", figures.reconstructions(data.pictures(test[:16]), data.pictures(reconstruction[:16]), title)
     )
     code = predict(model.get_layer("encoder"), test)
-    _describe_code(run, code, fit_pca(pixels_for_pca(data), code.shape[1]).transform(test))
+    pca = fit_pca(pixels_for_pca(data), code.shape[1])
+    _describe_code(run, code, pca.transform(test))
     run.export(autoencoder.endpoints(model))
+    run.keep_networks({**autoencoder.parts(model), **linear_networks(pca)})
 
     panels = [("Squared error, trained end to end", "per image", ["loss", "val_loss"])]
     if config.pretraining_share:

@@ -83,3 +83,4 @@ def experiment(run):
     run.figure("interpolation", figures.image_grid(data.pictures(model.decode(paths)), 11, title))
     run.figure("bound", figures.bound(*linear_gaussian.bound_as_q_moves()))
     run.export(model.endpoints())
+    run.keep_networks(model.parts())

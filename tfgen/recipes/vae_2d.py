@@ -82,3 +82,4 @@ def experiment(run):
     z_mean, _ = predict(model.encoder, test)
     run.figure("latents", figures.scatter({"VAE: posterior means of the test images": z_mean}, data.test.labels))
     run.export(model.endpoints())
+    run.keep_networks(model.parts(), codes=z_mean)

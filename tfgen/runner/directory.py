@@ -62,7 +62,7 @@ def clear(directory, keep_unfinished):
         leftovers += half_written(place)
     if not keep_unfinished:
         # Results first: a directory that has some is whole. Checkpoints, which name the logs, after them.
-        leftovers += [directory / name for name in ("results.json", "check.png", "training.csv")]
+        leftovers += [directory / name for name in ("results.json", "check.png", "networks.npz", "training.csv")]
         leftovers += [directory / f"training_{name}.csv" for name in trainings]
         leftovers += [directory / name for name in ("checkpoints", "figures", "saved_model", "tensorboard")]
     for path in leftovers:

@@ -1,14 +1,12 @@
 """What the recipes of GANs share: optimizers, snapshots of a training, measuring what a generator makes."""
 
-import io
-
 import keras
 import numpy as np
 
 from tfgen import figures
 from tfgen.distributions import Draw, stateless_seed
-from tfgen.files import write_atomically
-from tfgen.models.networks import in_float32
+from tfgen.files import npz, write_atomically
+from tfgen.models.networks import in_float32, layer_arrays
 from tfgen.training.run import predict
 from tfgen.training.samples import measure_baselines, measure_samples
 
@@ -51,9 +49,7 @@ class Snapshots(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 in self.epochs:
-            buffer = io.BytesIO()
-            np.savez(buffer, **self.take())
-            write_atomically(self._path(epoch + 1), buffer.getvalue())
+            write_atomically(self._path(epoch + 1), npz(self.take()))
 
     def read(self):
         """Returns a dict from each epoch to its arrays by name, whatever else lies in the directory."""
@@ -77,16 +73,39 @@ def sample_snapshots(run, model, epochs):
     return Snapshots(run.directory / "checkpoints" / "samples", epochs, take)
 
 
+def network_snapshots(run, model, epochs):
+    """Returns the callback that keeps the weights of both networks after each of the epochs."""
+
+    def take():
+        return layer_arrays({"generator": model.generator, "discriminator": model.discriminator})
+
+    return Snapshots(run.directory / "checkpoints" / "networks", epochs, take)
+
+
+def keep_networks(run, snapshots):
+    """Keeps the networks of `network_snapshots` for the report, as generator/EPOCH and discriminator/EPOCH."""
+    arrays = {}
+    for epoch, layers in snapshots.read().items():
+        for name, array in layers.items():
+            network, _, layer = name.partition("/")
+            arrays[f"{network}/{epoch}/{layer}"] = array
+    run.keep_networks({}, **arrays)
+
+
 def strip_epochs(epochs):
     """Returns the epochs of the film strip: 1, 2, 5, 10, 20, 50, ... and the last."""
     series = {m * 10**e for e in range(len(str(epochs))) for m in (1, 2, 5)}
     return sorted({epoch for epoch in series if epoch < epochs} | {epochs})
 
 
+def spread_epochs(epochs, number):
+    """Returns at most `number` epochs from the first to the last, in about equal ratios."""
+    return sorted(set(np.geomspace(1, epochs, number).round().astype(int).tolist()))
+
+
 def film_epochs(epochs, frames=30):
-    """Returns the epochs of the film: in about equal ratios, at most `frames` of them, and those of the film strip."""
-    series = np.geomspace(1, epochs, frames).round().astype(int)
-    return sorted({*series.tolist(), *strip_epochs(epochs)})
+    """Returns the epochs of the film: `frames` of them at most, and those of the film strip."""
+    return sorted({*spread_epochs(epochs, frames), *strip_epochs(epochs)})
 
 
 def last_and_averaged(network, trained):

@@ -14,7 +14,8 @@ from tfgen import figures
 from tfgen.console import stop_if_asked
 from tfgen.data.batches import blocks, without_tuning
 from tfgen.export import export
-from tfgen.files import read_log, write_atomically
+from tfgen.files import npz, read_log, write_atomically
+from tfgen.models.networks import layer_arrays
 from tfgen.training.baselines import kept
 from tfgen.training.blocks import use_blocks
 from tfgen.training.checkpoint import (
@@ -28,6 +29,8 @@ from tfgen.training.progress import Progress
 
 # Images evaluated at a time: enough to fill the cores, few enough for the memory.
 EVALUATION_BATCH = 1000
+# Of the test images, kept beside the networks that the report shows alive.
+REPORT_IMAGES = 1000
 
 
 def predict(model, x):
@@ -237,6 +240,22 @@ class Run:
         """Writes the run's SavedModel."""
         stop_if_asked()
         export(endpoints, self.directory / "saved_model", self.data.image_shape)
+
+    def keep_networks(self, networks, **arrays):
+        """Writes the networks that the report shows alive to `networks.npz`, with test images.
+
+        These are the first test images, and the labels of all.
+
+        Args:
+            networks: dict from a name such as "encoder" to a Keras model or its layers; see `layer_arrays`.
+            **arrays: what else the report needs, such as the `codes` of the test images.
+        """
+        stop_if_asked()
+        test = self.data.test
+        arrays |= {**layer_arrays(networks), "images": test.images[:REPORT_IMAGES]}
+        if test.labels is not None:
+            arrays["labels"] = test.labels.astype("uint8" if self.data.classes <= 256 else "int64")
+        write_atomically(self.directory / "networks.npz", npz(arrays))
 
     # What lies beside this run.
 

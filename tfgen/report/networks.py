@@ -1,0 +1,126 @@
+"""The networks that a run keeps for the page: read, made small, and what that costs in the run's metric."""
+
+import base64
+import dataclasses
+import pathlib
+import re
+import typing
+
+import numpy as np
+
+from tfgen.data import npz
+from tfgen.errors import InputError
+from tfgen.recipe import Activation
+
+KIND = "the networks.npz of a run"
+LAYER = re.compile(
+    r"(?P<network>[a-z_]{1,40}(?:/\d{1,9})?)/(?P<number>\d{1,2})/(?P<activation>[a-z_]{1,20})/(?P<part>kernel|bias)"
+)
+# What the page's scripts know, under Keras's names.
+ACTIVATIONS = typing.get_args(Activation)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A fully connected layer: `kernel` `(inputs, outputs)` and `bias` `(outputs,)`, float32, then the activation."""
+
+    activation: str
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What a run keeps for the page.
+
+    Attributes:
+        networks: dict from a name, such as "encoder", to its `Layer`s.
+        arrays: the other arrays by name: `images` of the test split, uint8, and perhaps `labels` and `codes`.
+    """
+
+    networks: dict
+    arrays: dict
+
+
+def read(path):
+    """Returns what `Run.keep_networks` wrote, as `Kept`.
+
+    Raises:
+        InputError: if the file is damaged, or holds something else: layers that do not follow one another, weights that
+            are not finite, an activation that the page does not know.
+    """
+    path = pathlib.Path(path)
+    arrays = npz.read(path, KIND, npz.names(path, KIND), lambda name, dtype, shape: npz.promised_bytes(name, dtype, shape))
+    found = {}
+    for name in [name for name in arrays if "/" in name]:
+        match = LAYER.fullmatch(name)
+        if match is None or match["activation"] not in ACTIVATIONS:
+            raise InputError(f"{path} is not {KIND}: no layer can be called {name[:100]!r}; delete it")
+        key = (match["network"], int(match["number"]), match["activation"])
+        found.setdefault(key, {})[match["part"]] = arrays.pop(name)
+    networks = {}
+    for network, number, activation in sorted(found):
+        parts = found[network, number, activation]
+        layers = networks.setdefault(network, [])
+        if number != len(layers) or set(parts) != {"kernel", "bias"}:
+            raise InputError(f"{path} is not {KIND}: layer {len(layers)} of {network} is missing; delete it")
+        kernel, bias = parts["kernel"], parts["bias"]
+        inputs = layers[-1].bias.shape if layers else kernel.shape[:1]
+        if kernel.ndim != 2 or kernel.shape != (*inputs, *bias.shape) or not np.all(np.isfinite(kernel)):
+            raise InputError(f"{path} is not {KIND}: layer {number} of {network} does not fit; delete it")
+        layers.append(Layer(activation, kernel.astype("float32"), bias.astype("float32")))
+    return Kept(networks, arrays)
+
+
+def forward(layers, x):
+    """Returns the output `(n, outputs)` of a network for the rows of `x` `(n, inputs)`."""
+    import keras
+
+    for layer in layers:
+        x = np.asarray(keras.activations.get(layer.activation)(x @ layer.kernel + layer.bias))
+    return x
+
+
+def quantized(layer):
+    """Returns int8 `(inputs, outputs)` and a scale for each output unit, float32, whose product is near the kernel.
+
+    A scale is a 127th of the largest weight of the unit, so no weight moves by more than half a scale.
+    """
+    scale = np.max(np.abs(layer.kernel), axis=0) / np.float32(127)
+    scale = np.where(scale > 0, scale, np.float32(1))
+    return np.round(layer.kernel / scale).astype("int8"), scale
+
+
+def as_embedded(layers, encoding):
+    """Returns the layers whose weights a page computes with: those that `embedded` stands for."""
+    kernels = {
+        "int8": lambda layer: np.multiply(*quantized(layer), dtype="float32"),
+        "float16": lambda layer: layer.kernel.astype("float16").astype("float32"),
+    }
+    return [dataclasses.replace(layer, kernel=kernels[encoding](layer)) for layer in layers]
+
+
+def embedded(layers, encoding):
+    """Returns a network as the page's JSON has it, each kernel transposed: the weights of an output side by side.
+
+    Args:
+        layers: the `Layer`s.
+        encoding: "int8", or "float16", whose bits stand there as whole numbers.
+    """
+    lines = []
+    for layer in layers:
+        inputs, outputs = layer.kernel.shape
+        line = {"inputs": inputs, "outputs": outputs, "activation": layer.activation, "encoding": encoding}
+        if encoding == "int8":
+            kernel, scale = quantized(layer)
+            line["scale"] = base64_of(scale, "<f4")
+        else:
+            kernel = layer.kernel.astype("<f2").view("<u2")
+        line |= {"kernel": base64_of(kernel.T, kernel.dtype), "bias": base64_of(layer.bias, "<f4")}
+        lines.append(line)
+    return {"layers": lines}
+
+
+def base64_of(array, dtype):
+    """Returns the bytes of an array, row by row, as base64 text."""
+    return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode("ascii")
