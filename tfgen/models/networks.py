@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -57,9 +58,11 @@ def dense_layers(model: keras.Model) -> list[tuple[str, np.ndarray, np.ndarray]]
             layers += dense_layers(layer)
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout)):
             raise ValueError(f"only chains of Dense layers are kept, got {type(layer).__name__} {layer.name!r}.")
-    for (_, before, _), (_, after, _) in zip(layers[:-1], layers[1:], strict=True):
+    for (_, before, _), (_, after, _) in itertools.pairwise(layers):
         if before.shape[1] != after.shape[0]:
-            raise ValueError(f"a layer of {before.shape[1]} units cannot be followed by one of {after.shape[0]} inputs.")
+            raise ValueError(
+                f"a layer of {before.shape[1]} units cannot be followed by one of {after.shape[0]} inputs."
+            )
     return layers
 
 

@@ -41,6 +41,11 @@ class Kept:
     networks: dict
     arrays: dict
 
+    @property
+    def pixels(self):
+        """The number of pixels of an image."""
+        return self.arrays["images"].shape[1]
+
 
 def read(path):
     """Returns what `Run.keep_networks` wrote, as `Kept`.
@@ -50,7 +55,9 @@ def read(path):
             are not finite, an activation that the page does not know.
     """
     path = pathlib.Path(path)
-    arrays = npz.read(path, KIND, npz.names(path, KIND), lambda name, dtype, shape: npz.promised_bytes(name, dtype, shape))
+    arrays = npz.read(
+        path, KIND, npz.names(path, KIND), lambda name, dtype, shape: npz.promised_bytes(name, dtype, shape)
+    )
     found = {}
     for name in [name for name in arrays if "/" in name]:
         match = LAYER.fullmatch(name)
@@ -69,6 +76,9 @@ def read(path):
         if kernel.ndim != 2 or kernel.shape != (*inputs, *bias.shape) or not np.all(np.isfinite(kernel)):
             raise InputError(f"{path} is not {KIND}: layer {number} of {network} does not fit; delete it")
         layers.append(Layer(activation, kernel.astype("float32"), bias.astype("float32")))
+    images = arrays.get("images")
+    if images is None or images.ndim != 2 or images.dtype != np.uint8:
+        raise InputError(f"{path} is not {KIND}: it has no uint8 images; delete it")
     return Kept(networks, arrays)
 
 
@@ -91,33 +101,28 @@ def quantized(layer):
     return np.round(layer.kernel / scale).astype("int8"), scale
 
 
-def as_embedded(layers, encoding):
+def as_embedded(layers):
     """Returns the layers whose weights a page computes with: those that `embedded` stands for."""
-    kernels = {
-        "int8": lambda layer: np.multiply(*quantized(layer), dtype="float32"),
-        "float16": lambda layer: layer.kernel.astype("float16").astype("float32"),
-    }
-    return [dataclasses.replace(layer, kernel=kernels[encoding](layer)) for layer in layers]
+    return [dataclasses.replace(layer, kernel=np.multiply(*quantized(layer), dtype="float32")) for layer in layers]
 
 
-def embedded(layers, encoding):
-    """Returns a network as the page's JSON has it, each kernel transposed: the weights of an output side by side.
-
-    Args:
-        layers: the `Layer`s.
-        encoding: "int8", or "float16", whose bits stand there as whole numbers.
-    """
+def embedded(layers):
+    """Returns a network as the page's JSON has it, each kernel transposed: the weights of an output side by side."""
     lines = []
     for layer in layers:
         inputs, outputs = layer.kernel.shape
-        line = {"inputs": inputs, "outputs": outputs, "activation": layer.activation, "encoding": encoding}
-        if encoding == "int8":
-            kernel, scale = quantized(layer)
-            line["scale"] = base64_of(scale, "<f4")
-        else:
-            kernel = layer.kernel.astype("<f2").view("<u2")
-        line |= {"kernel": base64_of(kernel.T, kernel.dtype), "bias": base64_of(layer.bias, "<f4")}
-        lines.append(line)
+        kernel, scale = quantized(layer)
+        lines.append(
+            {
+                "inputs": inputs,
+                "outputs": outputs,
+                "activation": layer.activation,
+                "encoding": "int8",
+                "kernel": base64_of(kernel.T, "i1"),
+                "scale": base64_of(scale, "<f4"),
+                "bias": base64_of(layer.bias, "<f4"),
+            }
+        )
     return {"layers": lines}
 
 

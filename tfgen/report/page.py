@@ -1,0 +1,270 @@
+"""`report.html`: one page with the lecture, the results and figures of the runs in a directory, and their networks."""
+
+import base64
+import io
+import json
+import pathlib
+
+import numpy as np
+
+from tfgen.errors import InputError
+from tfgen.files import half_written, lock_of, locked, write_atomically
+from tfgen.recipe import LECTURE, MNIST_SHAPE
+from tfgen.recipes import RECIPES
+from tfgen.report import networks
+from tfgen.report.costs import costs
+from tfgen.report.tables import command, number, rows
+from tfgen.runner.results import read_results
+
+SOURCES = pathlib.Path(__file__).parent / "page"
+# In this order they become one script; the first three also run in the worker.
+MATHEMATICS = ("tensors", "models", "gan_1d")
+SCRIPTS = (*MATHEMATICS, "language", "state", "canvas", "pad", "draw", "plane", "elbo", "gan", "line", "main")
+# The live parts and the runs whose networks they need, in the lecture's order.
+LIVE = {
+    "live-draw": (
+        "A",
+        ("stacked-autoencoder", "denoising-autoencoder", "vae", "feature-classifier", "anomaly-detection", "gan"),
+    ),
+    "live-plane": ("B", ("clustering-autoencoder", "vae-2d")),
+    "live-elbo": ("B", ("vae",)),
+    "live-gan": ("D", ("gan",)),
+    "live-line": ("D", ()),
+}
+PARTS = sorted({item[0] for item in LECTURE})
+# Test images to choose from, as many of each digit.
+DIGITS_OF_EACH = 10
+
+
+def write_page(directory, output=None):
+    """Writes the page of the runs in `directory`, as `report.html` in it or as `output`. Returns its path.
+
+    What is missing, damaged or of another kind is named in the page, which holds the rest.
+
+    Raises:
+        InputError: if there is no such directory.
+    """
+    directory = pathlib.Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{directory} is no directory of runs; name the one that tfgen run has written, such as runs")
+    path = pathlib.Path(output) if output is not None else directory / "report.html"
+    content = page(directory).encode()
+    with locked(lock_of(path)):
+        for leftover in half_written(path.parent):
+            leftover.unlink()
+        write_atomically(path, content)
+    return path
+
+
+def page(directory):
+    """Returns the page of the runs in `directory` as HTML."""
+    problems = []
+
+    def tried(read, path):
+        """Returns what `read` makes of a file, or None for one that is missing, or damaged, which becomes a problem."""
+        try:
+            return read(path) if path.exists() else None
+        except InputError as error:
+            problems.append(str(error))
+            return None
+
+    results = {name: tried(read_results, directory / name / "results.json") for name in RECIPES}
+    results = {name: result for name, result in results.items() if result is not None}
+    kept = {name: tried(networks.read, directory / name / "networks.npz") for name in results}
+    kept = {name: networks_of_run for name, networks_of_run in kept.items() if networks_of_run is not None}
+    for name in [name for name, one in kept.items() if one.pixels != MNIST_SHAPE[0] * MNIST_SHAPE[1]]:
+        problems.append(f"{name}: its images are not of {MNIST_SHAPE[0]}x{MNIST_SHAPE[1]} pixels")
+        del kept[name]
+    figures = {name: _figures(directory / name, result) for name, result in results.items()}
+    lecture = json.loads((SOURCES / "lecture.json").read_text("utf-8"))
+    missing = {id: [name for name in needed if name not in kept] for id, (_, needed) in LIVE.items()}
+    return _template().render(
+        text=json.loads((SOURCES / "text.json").read_text("utf-8")),
+        style=_trusted((SOURCES / "style.css").read_text("utf-8")),
+        script=_trusted(_script(SCRIPTS)),
+        worker=_trusted(_script((*MATHEMATICS, "worker"))),
+        data=_trusted(_json(_data(kept, results))),
+        parts=[
+            {
+                "letter": letter,
+                "items": [_item(id, lecture[id], results, figures) for id in LECTURE if id[0] == letter],
+                "live": [id for id, (part, _) in LIVE.items() if part == letter],
+            }
+            for letter in PARTS
+        ],
+        live_ids=list(LIVE),
+        missing=missing,
+        problems=problems,
+        runs=[
+            _run(result, [one for one in figures[name] if not _in_lecture(name, one, lecture)])
+            for name, result in results.items()
+        ],
+        costs=[
+            _cost(name, measure, values, one) for name, one in kept.items() for measure, values in costs(one).items()
+        ],
+        comparable=all(result["comparable"] for result in results.values()),
+    )
+
+
+def _template():
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(SOURCES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.get_template("page.html.jinja")
+
+
+def _trusted(text):
+    """Returns a text of the package's own, or one that is escaped already, which the template takes as it is."""
+    import markupsafe
+
+    return markupsafe.Markup(text)
+
+
+def _script(names):
+    """Returns source files joined, in a scope of their own."""
+    sources = [(SOURCES / "js" / f"{name}.js").read_text("utf-8") for name in names]
+    return "\n".join(['(() => {\n"use strict";', *sources, "})();"])
+
+
+def _json(value):
+    """Returns JSON that ends no script element."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _rows(result):
+    """Returns the rows of a run's table: each metric, with what papers report and what this run has."""
+    return [
+        {"name": name, "published": published, "ours": ours, "unit": unit}
+        for _, _, name, published, ours, unit in rows([result])
+    ]
+
+
+def _item(id, item, results, figures):
+    """Returns what the page shows of an item of the lecture."""
+    recipe = item["recipe"]
+    shown = {**item, "id": id, "title": LECTURE[id], "figures": [], "rows": [], "command": f"tfgen run {recipe}"}
+    shown |= {
+        "formula": _formula(item.get("formula")),
+        "function": item.get("function"),
+        "missing": recipe not in results,
+    }
+    if recipe in results:
+        by_stem = {figure["stem"]: figure for figure in figures[recipe]}
+        shown["command"] = command(results[recipe])
+        shown["figures"] = [
+            by_stem.get(stem, {"source": None, "name": f"{recipe}/figures/{stem}.png"}) for stem in item["figures"]
+        ]
+        shown["rows"] = [row for row in _rows(results[recipe]) if row["name"] in item["metrics"]]
+    return shown
+
+
+def _in_lecture(recipe, figure, lecture):
+    """Returns whether an item of the lecture shows a figure, which then stands once in the page."""
+    return any(item["recipe"] == recipe and figure["stem"] in item["figures"] for item in lecture.values())
+
+
+def _formula(tex):
+    """Returns a formula as MathML, which browsers draw by themselves."""
+    if tex is None:
+        return None
+    from latex2mathml.converter import convert
+
+    return _trusted(convert(tex, display="block"))
+
+
+def _run(result, figures):
+    """Returns what the page shows of a run among all results."""
+    return {
+        **{key: result[key] for key in ("recipe", "dataset", "preset", "seed", "seconds", "environment")},
+        "title": RECIPES[result["recipe"]].title,
+        "command": command(result),
+        "rows": _rows(result),
+        "figures": figures,
+    }
+
+
+def _cost(recipe, measure, values, kept):
+    as_trained, as_embedded = map(number, values)
+    n = f"{len(kept.arrays['images']):,}"
+    return {"recipe": recipe, "measure": measure, "as_trained": as_trained, "as_embedded": as_embedded, "n": n}
+
+
+def _figures(directory, result):
+    """Returns the figures of a run, in WebP, which takes a third of the bytes; films are left out: they do not stop."""
+    return [
+        {"name": f"{result['recipe']}/{name}", "stem": pathlib.Path(name).stem, **_picture(directory / name)}
+        for name in result.get("figures", ())
+        if name.endswith(".png")
+    ]
+
+
+def _picture(path):
+    """Returns a PNG's address, size and description; the address is None if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            description = image.text.get("Description", "")
+            picture = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return {"source": None}
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=80, method=4)
+    source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    alt = description or path.stem.replace("_", " ")
+    return {"source": source, "width": picture.width, "height": picture.height, "alt": alt}
+
+
+def _data(kept, results):
+    """Returns what the page's scripts compute with."""
+    return {
+        "image_shape": MNIST_SHAPE,
+        "digits": _digits(kept),
+        "networks": {
+            f"{recipe}/{name}": networks.embedded(layers)
+            for recipe, one in kept.items()
+            for name, layers in one.networks.items()
+        },
+        "codes": {name: _codes(one) for name, one in kept.items() if "codes" in one.arrays},
+        "gan": _gan(kept["gan"], results["gan"]["config"]["noise"]) if "gan" in kept else None,
+        "anomaly": _left_out(kept.get("anomaly-detection")),
+        "text": json.loads((SOURCES / "text.json").read_text("utf-8")),
+    }
+
+
+def _digits(kept):
+    """Returns test images to choose from, of each digit as many, in the order of the digits."""
+    if not kept:
+        return None
+    arrays = next(iter(kept.values())).arrays
+    images, labels = arrays["images"], arrays.get("labels")
+    if labels is None:
+        return {"images": networks.base64_of(images[:100], "u1"), "labels": None}
+    labels = labels[: len(images)]
+    chosen = np.concatenate([np.flatnonzero(labels == digit)[:DIGITS_OF_EACH] for digit in np.unique(labels)])
+    return {"images": networks.base64_of(images[chosen], "u1"), "labels": labels[chosen].tolist()}
+
+
+def _codes(one):
+    labels = one.arrays.get("labels")
+    return {
+        "points": networks.base64_of(one.arrays["codes"], "<f4"),
+        "labels": None if labels is None else networks.base64_of(labels, "u1"),
+    }
+
+
+def _gan(one, noise):
+    """Returns what the page needs to know of the generators and discriminators of several epochs."""
+    epochs = sorted(int(name.split("/")[1]) for name in one.networks if name.startswith("generator/"))
+    return {
+        "noise": noise,
+        "noise_dim": len(one.networks[f"generator/{epochs[0]}"][0].kernel),
+        "epochs": epochs,
+        "generators": [f"gan/generator/{epoch}" for epoch in epochs],
+        "discriminators": [f"gan/discriminator/{epoch}" for epoch in epochs],
+    }
+
+
+def _left_out(one):
+    return None if one is None else {"left_out": int(one.arrays["left_out"][0])}
