@@ -535,8 +535,8 @@ def test_the_commands_of_a_first_hour(stub, smoke, tmp_path, capsys, monkeypatch
         assert (results["seed"], results["deterministic"]) == (int(seed), False)
         for metric, entry in results["metrics"].items():
             assert any(metric in line and f"{entry['value']:.4g}" in line for line in printed.splitlines())
-        assert "1 recipe, " in printed and f"runs{seed}/report.md" in printed and "no result is comparable" in printed
-        assert f"({stub}/figures/training.png)" in (tmp_path / f"runs{seed}" / "report.md").read_text()
+        assert "1 recipe, " in printed and f"runs{seed}/report.html" in printed and "no result is comparable" in printed
+        assert "data:image/webp" in (tmp_path / f"runs{seed}" / "report.html").read_text()
     values = [json.loads((tmp_path / f"runs{seed}/{stub}/results.json").read_text())["metrics"] for seed in (3, 4)]
     assert values[0] != values[1]
 

@@ -42,7 +42,7 @@ def test_a_run_whose_output_nobody_reads_goes_on_to_its_results(line, stub, tmp_
     monkeypatch.setattr(sys, "stdout", stream(closed_pipe))
     assert main(line) == 0
     assert json.loads((tmp_path / stub / "results.json").read_text())["recipe"] == stub
-    assert (tmp_path / "report.md").exists()
+    assert (tmp_path / "report.html").exists()
     assert capsys.readouterr().err == ""
 
 
@@ -67,7 +67,7 @@ def test_a_run_on_a_full_disk_for_its_output_writes_its_files_and_says_so(line, 
     with open("/dev/full", "wb", buffering=0) as full:
         monkeypatch.setattr(sys, "stdout", stream(full))
         assert main(line) == 1
-    assert (tmp_path / stub / "results.json").exists() and (tmp_path / "report.md").exists()
+    assert (tmp_path / stub / "results.json").exists() and (tmp_path / "report.html").exists()
     assert capsys.readouterr().err == "tfgen: standard output could not be written (No space left on device)\n"
 
 
@@ -87,7 +87,7 @@ def test_what_a_console_cannot_show_is_written_as_escapes(line, stub, tmp_path, 
 
 def test_the_report_is_written_before_the_table_is_shown(line, stub, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("tfgen.report.tables.table", lambda results: seen.append((tmp_path / "report.md").exists()))
+    monkeypatch.setattr("tfgen.report.tables.table", lambda results: seen.append((tmp_path / "report.html").exists()))
     assert main(line) == 0
     assert seen == [True]
 

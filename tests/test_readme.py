@@ -129,7 +129,7 @@ def test_the_first_ten_minutes_of_the_readme_run(tmp_path, monkeypatch):
                 sizes.append(grid.size)
     # 64 images of 28x28, then of 10x12.
     assert sizes[0][0] == sizes[0][1] and sizes[1][0] < sizes[1][1]
-    assert (tmp_path / "runs" / "report.md").is_file()
+    assert (tmp_path / "runs" / "report.html").is_file()
 
 
 def test_the_pictures_and_arrays_of_data_md_are_images_that_load(tmp_path, monkeypatch):

@@ -143,6 +143,13 @@ def _parser():
     command.add_argument("run", metavar="RUN_DIR", help="directory of a finished run, such as runs/vae")
     command.set_defaults(function=_check)
 
+    command = commands.add_parser(
+        "report", parents=[debug], help="make the page of a directory of runs, with the trained networks alive in it"
+    )
+    command.add_argument("runs", nargs="?", default="runs", metavar="RUNS_DIR", help="default: runs")
+    command.add_argument("--output", metavar="FILE", help="default: report.html in RUNS_DIR")
+    command.set_defaults(function=_write_report)
+
     command = commands.add_parser("data", help="show or prepare datasets")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("status", parents=[debug, data_dir], help="show which datasets are prepared, and where")
@@ -312,9 +319,9 @@ def _carry_out(args, requests):
 
 def _report(results, directories):
     """Writes the report of each directory and prints the results, as means over the seeds if there are several."""
-    from tfgen.report import summary, tables
+    from tfgen.report import page, tables
 
-    reports = [str(summary.write_report(directory)) for directory in directories]
+    reports = [str(page.write_page(directory)) for directory in directories]
     print(f"\n{tables.table(results)}\n")
     seconds = sum(result["seconds"] for result in results)
     kind = "recipe" if len(directories) == 1 else "run"
@@ -424,6 +431,19 @@ def _check(args):
     if difference:
         print(f"Other settings than the kept runs': {difference}")
     print(check.verdict(results, kept, comparisons))
+
+
+def _write_report(args):
+    from tfgen.files import check_writable
+    from tfgen.report import page
+
+    output = pathlib.Path(args.output or pathlib.Path(args.runs, "report.html"))
+    if output.is_dir():
+        raise InputError(f"--output: {args.output!r} is a directory; name a file such as report.html")
+    page.check_directory(args.runs)
+    check_writable(output.parent, "--output")
+    console.load_tensorflow(args.debug)
+    print(page.write_page(args.runs, output))
 
 
 def _data_status(args):

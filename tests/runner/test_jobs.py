@@ -142,7 +142,7 @@ def test_the_command_makes_means_over_seeds_judged_by_the_needed_run_of_seed_0(r
     assert not (tmp_path / "seed-3" / "stub").exists()
     assert read_results(tmp_path / "seed-0" / "stub" / "results.json")["seed"] == 0
     for seed in (3, 5):
-        assert "needy" in (tmp_path / f"seed-{seed}" / "report.md").read_text()
+        assert "needy" in (tmp_path / f"seed-{seed}" / "report.html").read_text()
 
 
 # What goes wrong.

@@ -20,7 +20,7 @@ SOURCES = pathlib.Path(__file__).parent / "page"
 # In this order they become one script; the first three also run in the worker.
 MATHEMATICS = ("tensors", "models", "gan_1d")
 SCRIPTS = (*MATHEMATICS, "language", "state", "canvas", "pad", "draw", "plane", "elbo", "gan", "line", "main")
-# The live parts and the runs whose networks they need, in the lecture's order.
+# The live parts, each at the end of a part of the lecture, and the runs whose networks they show.
 LIVE = {
     "live-draw": (
         "A",
@@ -44,9 +44,7 @@ def write_page(directory, output=None):
     Raises:
         InputError: if there is no such directory.
     """
-    directory = pathlib.Path(directory)
-    if not directory.is_dir():
-        raise InputError(f"{directory} is no directory of runs; name the one that tfgen run has written, such as runs")
+    directory = check_directory(directory)
     path = pathlib.Path(output) if output is not None else directory / "report.html"
     content = page(directory).encode()
     with locked(lock_of(path)):
@@ -54,6 +52,14 @@ def write_page(directory, output=None):
             leftover.unlink()
         write_atomically(path, content)
     return path
+
+
+def check_directory(directory):
+    """Returns the path of a directory of runs; raises `InputError` if there is none."""
+    directory = pathlib.Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{str(directory)!r} is no directory; name the one that tfgen run has written, such as runs")
+    return directory
 
 
 def page(directory):
@@ -94,6 +100,7 @@ def page(directory):
         ],
         live_ids=list(LIVE),
         missing=missing,
+        alive=[id for id, (_, needed) in LIVE.items() if len(missing[id]) < len(needed) or not needed],
         problems=problems,
         runs=[
             _run(result, [one for one in figures[name] if not _in_lecture(name, one, lecture)])
