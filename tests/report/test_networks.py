@@ -1,0 +1,145 @@
+"""What a run keeps for the page: read back, made small, and the cost of that."""
+
+import base64
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.distributions import bernoulli_log_prob, kl_divergence
+from tfgen.errors import InputError
+from tfgen.files import npz
+from tfgen.models.networks import layer_arrays
+from tfgen.report import networks
+from tfgen.report.costs import SQUARED_ERROR, costs
+from tfgen.report.networks import Kept, Layer
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 12), np.uint8)
+
+
+def model(*widths, output="linear"):
+    layers = [keras.layers.Dense(width, "tanh", bias_initializer="random_normal") for width in widths[1:-1]]
+    keras.utils.set_random_seed(widths[0])
+    return keras.Sequential([keras.Input((widths[0],)), *layers, keras.layers.Dense(widths[-1], output)])
+
+
+def write(path, arrays):
+    path.write_bytes(npz({"images": IMAGES, **arrays}))
+    return path
+
+
+def test_networks_come_back_as_they_were_kept(tmp_path):
+    encoder, decoder = model(12, 5, 3), model(3, 5, 12, output="sigmoid")
+    path = write(tmp_path / "networks.npz", layer_arrays({"encoder": encoder, "decoder/7": decoder}))
+    kept = networks.read(path)
+    assert set(kept.networks) == {"encoder", "decoder/7"} and kept.pixels == 12
+    x = IMAGES / np.float32(255)
+    z = networks.forward(kept.networks["encoder"], x)
+    np.testing.assert_allclose(z, encoder(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(networks.forward(kept.networks["decoder/7"], z), decoder(z), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda arrays: arrays.pop("e/0/tanh/bias"), "layer 0 of e is missing"),
+        (lambda arrays: arrays.pop("e/0/tanh/bias") is arrays.pop("e/0/tanh/kernel"), "layer 0 of e is missing"),
+        (lambda arrays: arrays.update({"e/1/linear/bias": np.zeros(4, np.float32)}), "layer 1 of e does not fit"),
+        (lambda arrays: arrays.update({"e/0/tanh/kernel": np.zeros((12, 4), np.float32)}), "layer 0 of e does not fit"),
+        (lambda arrays: arrays["e/0/tanh/kernel"].fill(np.nan), "layer 0 of e does not fit"),
+        (lambda arrays: arrays.update({"e/2/magic/bias": np.zeros(3, np.float32)}), "no layer can be called"),
+        (lambda arrays: arrays.update({"<b>/0/relu/bias": np.zeros(3, np.float32)}), "no layer can be called"),
+        (lambda arrays: arrays.update({"images": IMAGES[0]}), "it has no uint8 images"),
+        (lambda arrays: arrays.update({"images": IMAGES / 255}), "it has no uint8 images"),
+        (lambda arrays: arrays.update({"labels": np.array(["text"])}), "instead of numbers"),
+        (lambda arrays: arrays.update({"labels": np.array([{}], object)}), "instead of numbers"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path, change, told):
+    arrays = layer_arrays({"e": model(12, 5, 3)})
+    change(arrays)
+    with pytest.raises(InputError, match=told) as error:
+        networks.read(write(tmp_path / "networks.npz", arrays))
+    assert str(error.value).startswith(f"{tmp_path / 'networks.npz'} is not the networks.npz of a run")
+
+
+def test_a_weight_moves_by_half_a_step_at_most():
+    rng = np.random.default_rng(1)
+    kernel = (rng.standard_normal((50, 4)) * [1e-6, 1, 100, 0]).astype("float32")
+    small, scale = networks.quantized(Layer("relu", kernel, np.zeros(4, np.float32)))
+    assert small.dtype == np.int8 and list(np.abs(small).max(axis=0)) == [127, 127, 127, 0]
+    moved = np.abs(small * scale - kernel)
+    assert np.all(moved <= 0.5001 * scale) and np.all(moved[:, :3].max(axis=0) > 0.4 * scale[:3])
+    np.testing.assert_allclose(scale[:3], np.abs(kernel).max(axis=0)[:3] / 127, rtol=1e-6)
+
+
+def test_the_page_has_the_weights_of_an_output_side_by_side():
+    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
+    (layer,) = networks.embedded([Layer("relu", kernel, np.ones(3, np.float32))])["layers"]
+    assert (layer["inputs"], layer["outputs"], layer["activation"], layer["encoding"]) == (2, 3, "relu", "int8")
+    values = np.frombuffer(base64.b64decode(layer["kernel"]), np.int8)
+    # Of the outputs' two weights the second is the larger: 3, 4 and 5, beside 0, 1 and 2.
+    assert values.tolist() == [0, 127, round(127 / 4), 127, round(2 * 127 / 5), 127]
+
+
+# The cost: each measure computed by hand, with the model as trained and with weights that stand on the grid of 8 bits.
+
+
+def kept(**models):
+    labels = np.arange(30, dtype=np.uint8) % 3
+    layers = {
+        name: [Layer(activation, kernel, bias) for activation, kernel, bias in _layers(one)]
+        for name, one in models.items()
+    }
+    return Kept(layers, {"images": IMAGES, "labels": labels})
+
+
+def _layers(one):
+    return [(layer.activation.__name__, *layer.get_weights()) for layer in one.layers]
+
+
+def rounded(one):
+    """Returns a copy of a model whose weights are those of 8 bits."""
+    copy = keras.models.clone_model(one)
+    weights = one.get_weights()
+    for i in range(0, len(weights), 2):
+        scale = np.abs(weights[i]).max(axis=0) / 127
+        weights[i] = np.round(weights[i] / scale) * scale
+    copy.set_weights(weights)
+    return copy
+
+
+def test_the_cost_in_squared_error():
+    encoder, decoder = model(12, 5, 3), model(3, 5, 12, output="sigmoid")
+    x = IMAGES / np.float32(255)
+    pairs = (encoder, decoder), (rounded(encoder), rounded(decoder))
+    expected = [np.mean(np.sum((x - after(before(x))) ** 2, axis=1)) for before, after in pairs]
+    measured = costs(kept(encoder=encoder, decoder=decoder))
+    np.testing.assert_allclose(measured.pop(SQUARED_ERROR), expected, rtol=1e-5)
+    assert measured == {} and abs(expected[1] / expected[0] - 1) > 1e-4
+
+
+def test_the_cost_in_the_negative_elbo():
+    z_mean, z_log_var, decoder = model(12, 5, 2), model(12, 6, 2), model(2, 5, 12)
+    (name, values), *others = costs(kept(z_mean=z_mean, z_log_var=z_log_var, decoder=decoder)).items()
+    assert "ELBO" in name and not others
+    from tfgen.data.batches import fixed_binarization
+
+    x = fixed_binarization(IMAGES).numpy()
+    epsilon = np.random.default_rng(0).standard_normal((30, 2), np.float32)
+    for value, change in zip(values, (lambda one: one, rounded), strict=True):
+        mean, log_var = change(z_mean)(x), change(z_log_var)(x)
+        logits = change(decoder)(mean + tf.exp(log_var / 2) * epsilon)
+        np.testing.assert_allclose(
+            value, np.mean(kl_divergence(mean, log_var) - bernoulli_log_prob(x, logits)), rtol=1e-5
+        )
+    assert values[0] != values[1]
+
+
+def test_the_cost_in_the_error_of_a_classifier():
+    logits = model(12, 5, 3)
+    ((name, values),) = costs(kept(logits=logits)).items()
+    x, labels = IMAGES / np.float32(255), np.arange(30) % 3
+    expected = [np.mean(np.argmax(one(x), axis=1) != labels) for one in (logits, rounded(logits))]
+    assert "misclassified" in name and list(values) == pytest.approx(expected)
