@@ -26,7 +26,7 @@ help:
 	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
 	@echo "make benchmark    speed beside JAX, plain Keras, TensorFlow 1 and PyTorch (ARGS=--quick, say; ARGS=--help)"
 	@echo "make docs         write the documents that come from the recipes and from docs/results"
-	@echo "make keep         take pictures and results from runs/ into docs/, after make replicate on MNIST (RUNS=runs/seed-0: of all seeds)"
+	@echo "make keep         take pictures, page and results from runs/ into docs/, after make replicate on MNIST (RUNS=runs/seed-0: of all seeds)"
 	@echo "make notebook     run notebooks/lecture.ipynb and keep its outputs in it"
 	@echo "make lint         check the style and the types"
 	@echo "make constraints  write constraints.txt: the versions that are installed here, and what suits other Pythons"
@@ -75,6 +75,7 @@ keep: $(INSTALLED)
 	cp $(RUNS)/discriminative-vs-generative/figures/decision_boundaries.png docs/images/boundaries.png
 	cp $(RUNS)/gan-1d/figures/stages.png docs/images/gan_1d.png
 	cp $(RUNS)/denoising-autoencoder/figures/denoised_masking.png docs/images/denoising.png
+	$(BIN)/tfgen report $(RUNS) --output docs/report.html
 	for run in $(RUNS)/*[a-z]/results.json $(if $(filter %/seed-0,$(RUNS)),$(wildcard $(RUNS:0=[1-9])/*[a-z]/results.json)); do \
 		to=docs/results/$$($(BIN)/python -c 'import json, sys; run = json.load(open(sys.argv[1])); \
 			print("{preset}-{seed}/{recipe}".format(**run))' $$run) && mkdir -p $$to && \
