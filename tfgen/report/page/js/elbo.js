@@ -1,1 +1,2 @@
-// elbo
+/** Fills the live part in its body. */
+function startElbo(body) {}

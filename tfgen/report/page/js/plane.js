@@ -1,1 +1,2 @@
-// plane
+/** Fills the live part in its body. */
+function startPlane(body) {}
