@@ -56,6 +56,31 @@ function whenSeen(target, callback) {
   observer.observe(target);
 }
 
+/**
+ * Returns a function that asks for an update: before the next frame if the element is on the screen or nearly so, or when
+ * it comes there. At most one a frame, however often it is asked for: for all that computes.
+ */
+function onFrameSeen(target, update) {
+  let [near, due] = [false, false];
+  const run = onFrame(() => {
+    if (!near || !due) return;
+    due = false;
+    update();
+  });
+  const observer = new IntersectionObserver(
+    (entries) => {
+      near = entries[entries.length - 1].isIntersecting;
+      run();
+    },
+    { rootMargin: "25%" },
+  );
+  observer.observe(target);
+  return () => {
+    due = true;
+    run();
+  };
+}
+
 /** Returns whether the reader asks for nothing to move by itself. */
 function reducedMotion() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
