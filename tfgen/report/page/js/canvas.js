@@ -1,5 +1,6 @@
 // Elements and pictures: sharp canvases that follow the colour scheme, images of 28x28, curves, points.
-// A picture is painted by show(canvas, paint); it is painted again when the screen's density or its scheme changes.
+// A picture is painted by show(canvas, paint); it is painted again when the screen's density, the
+// colour scheme or the language changes: paint asks for colours and words (t) itself.
 
 const SIDE = 28;
 // Inferno of matplotlib at equal steps: its lightness rises all the way, so that it reads in grey and for the colour-blind.
@@ -148,6 +149,7 @@ function startCanvas() {
       else paints.delete(canvas);
     }
   };
+  onLanguage(repaintAll);
   darkScheme.addEventListener("change", () => {
     colours.clear();
     repaintAll();
@@ -242,8 +244,8 @@ function roundTicks([low, high], count = 5) {
   return ticks;
 }
 
-/** Paints axes with ticks, and their names, which are texts already in the page's language. */
-function paintAxes(context, scales, { x, y, xName = "", yName = "" }) {
+/** Paints axes with ticks, and their names, by keys of text.json. */
+function paintAxes(context, scales, { x, y, xKey = null, yKey = null }) {
   const { box, toX, toY } = scales;
   context.font = "12px system-ui, sans-serif";
   context.lineWidth = 1;
@@ -263,10 +265,10 @@ function paintAxes(context, scales, { x, y, xName = "", yName = "" }) {
     context.fillText(String(tick).replace("-", "\u2212"), box.left - 6, toY(tick));
   }
   context.textBaseline = "bottom";
-  context.fillText(xName, box.right, box.bottom + 33);
+  if (xKey) context.fillText(t(xKey), box.right, box.bottom + 33);
   context.textAlign = "left";
   context.textBaseline = "top";
-  context.fillText(yName, box.left + 6, box.top + 4);
+  if (yKey) context.fillText(t(yKey), box.left + 6, box.top + 4);
 }
 
 /** Paints a line through points in CSS pixels. */
@@ -277,7 +279,7 @@ function paintLine(context, xs, ys) {
 }
 
 /**
- * Paints curves into a canvas and returns the scales. plot: {x: [low, high], y: [low, high], xName, yName, curves: [{xs, ys,
+ * Paints curves into a canvas and returns the scales. plot: {x: [low, high], y: [low, high], xKey, yKey, curves: [{xs, ys,
  * colour: "--plot-1" or "#...", width, dash: [4, 4], fill: true (down to 0)}], decorate(context, scales) painted last}.
  */
 function plotCurves(canvas, plot) {
@@ -320,7 +322,7 @@ function inBox(context, { box }, paint) {
 }
 
 /**
- * Paints points into a canvas and returns the scales. plot: {x, y, xName, yName: as in plotCurves, xs, ys, labels (a digit
+ * Paints points into a canvas and returns the scales. plot: {x, y, xKey, yKey: as in plotCurves, xs, ys, labels (a digit
  * each, or null), radius, alpha, decorate}. For marks that move, lay a second canvas over it.
  */
 function plotScatter(canvas, plot) {

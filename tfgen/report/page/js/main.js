@@ -26,6 +26,7 @@ function startPage() {
   startState();
   startLanguage();
   startCanvas();
+  startPad();
   const starts = {
     "live-draw": startDraw,
     "live-plane": startPlane,
