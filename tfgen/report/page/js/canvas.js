@@ -103,14 +103,31 @@ function decimals(number, count) {
   return number.toFixed(count).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "\u2212");
 }
 
-/** Returns a canvas of so many CSS pixels (it shrinks with a narrow page), an image with the name of a key. */
+/**
+ * Returns a canvas of so many CSS pixels, an image with the name of a key. Where there is less room it is narrower and
+ * painted anew: a square stays a square, any other keeps its height. Its present size is in dataset.width and height.
+ */
 function createCanvas(width, height, labelKey) {
   const canvas = element("canvas", { role: "img", label: labelKey });
-  canvas.style.cssText = `width: ${width}px; max-width: 100%; aspect-ratio: ${width} / ${height};`;
+  const form = width === height ? "aspect-ratio: 1" : `height: ${height}px`;
+  canvas.style.cssText = `width: ${width}px; max-width: 100%; ${form}`;
   Object.assign(canvas.dataset, { width, height });
   fitCanvas(canvas);
+  sizes.observe(canvas);
   return canvas;
 }
+
+/** Gives canvases the width that the page has for them. */
+const sizes = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    const { width, height } = target.dataset;
+    if (!contentRect.width || Math.abs(contentRect.width - width) < 0.5) continue;
+    target.dataset.width = contentRect.width;
+    if (width === height) target.dataset.height = contentRect.width;
+    fitCanvas(target);
+    if (paints.has(target)) repaint(target);
+  }
+});
 
 /** Gives a canvas as many pixels as the screen has for it, which empties it. */
 function fitCanvas(canvas) {
@@ -132,7 +149,7 @@ function repaint(canvas) {
   paints.get(canvas)(context, width, height);
 }
 
-/** Returns a pointer event's place in a canvas of createCanvas as {x, y}, in its CSS pixels before any shrinking. */
+/** Returns a pointer event's place in a canvas as {x, y}, in its CSS pixels. */
 function pointIn(canvas, event) {
   const box = canvas.getBoundingClientRect();
   return {
@@ -279,12 +296,13 @@ function paintLine(context, xs, ys) {
 }
 
 /**
- * Paints curves into a canvas and returns the scales. plot: {x: [low, high], y: [low, high], xKey, yKey, curves: [{xs, ys,
+ * Paints curves into a canvas and returns the scales, which follow its size. plot: {x: [low, high], y: [low, high], xKey, yKey, curves: [{xs, ys,
  * colour: "--plot-1" or "#...", width, dash: [4, 4], fill: true (down to 0)}], decorate(context, scales) painted last}.
  */
 function plotCurves(canvas, plot) {
-  const scales = plotScales(canvas, plot.x, plot.y);
+  const scales = {};
   show(canvas, (context) => {
+    Object.assign(scales, plotScales(canvas, plot.x, plot.y));
     paintAxes(context, scales, plot);
     inBox(context, scales, () => plot.curves.forEach((curve) => paintCurve(context, scales, curve)));
     if (plot.decorate) plot.decorate(context, scales);
@@ -322,12 +340,13 @@ function inBox(context, { box }, paint) {
 }
 
 /**
- * Paints points into a canvas and returns the scales. plot: {x, y, xKey, yKey: as in plotCurves, xs, ys, labels (a digit
+ * Paints points into a canvas and returns the scales, as plotCurves. plot: {x, y, xKey, yKey: as in plotCurves, xs, ys, labels (a digit
  * each, or null), radius, alpha, decorate}. For marks that move, lay a second canvas over it.
  */
 function plotScatter(canvas, plot) {
-  const scales = plotScales(canvas, plot.x, plot.y);
+  const scales = {};
   show(canvas, (context) => {
+    Object.assign(scales, plotScales(canvas, plot.x, plot.y));
     paintAxes(context, scales, plot);
     inBox(context, scales, () => paintPoints(context, scales, plot));
     if (plot.decorate) plot.decorate(context, scales);

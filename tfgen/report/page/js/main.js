@@ -15,6 +15,12 @@ function hasNetwork(name) {
   return name in pageData().networks;
 }
 
+/** Returns how many numbers a network of the page gives: known without decoding it. */
+function outputsOf(name) {
+  const { layers } = pageData().networks[name];
+  return layers[layers.length - 1].outputs;
+}
+
 /** Returns a network for forward(), decoded when it is first asked for, or null where the page has none. */
 function network(name) {
   if (!hasNetwork(name)) return null;

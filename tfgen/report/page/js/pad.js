@@ -8,7 +8,7 @@ const BRUSH = 5; // radius of the pen, in pixels of the paper: about as thick as
 const ERASER = 10;
 const SOFT = 3; // width of the brush's edge
 const UNDO_STEPS = 40;
-const DEFAULT_DIGIT = 31; // a "3" of the page's own
+const DEFAULT_DIGIT = 20; // the first 2
 
 const drawingCallbacks = [];
 const paperCanvases = [];
@@ -214,7 +214,7 @@ function createPad(size = 280) {
   paperCanvases.push(pad);
   listenToPointer(pad);
   listenToKeys(pad);
-  return element("div", { class: "pad" }, canvas, createTools(pad), help, createDigitChoice(pad), said);
+  return element("div", { class: "pad" }, canvas, createTools(pad), createDigitChoice(pad), help, said);
 }
 
 /** Returns the buttons of a pad: eraser, undo, clear. */
