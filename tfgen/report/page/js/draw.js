@@ -1,1 +1,278 @@
-// draw
+// "Draw a digit": four networks give the drawing back, a classifier reads it, an autoencoder that has never seen one of
+// the digits tells how strange it is, a discriminator whether it takes it for real. All of one image, once a frame.
+
+/** From the name of a reconstruction to the function of an image that makes it. */
+const RECONSTRUCTIONS = {
+  stacked: (x) => forward(network("stacked-autoencoder/decoder"), forward(network("stacked-autoencoder/encoder"), x)),
+  denoising: (x) => forward(network("denoising-autoencoder/decoder"), forward(network("denoising-autoencoder/encoder"), x)),
+  // The probabilities p(x|z) at the mean of q(z|x).
+  vae: (x) => forward(network("vae/decoder"), forward(network("vae/z_mean"), x)).map(sigmoid),
+  pca: (x) => forward(network("stacked-autoencoder/pca_decoder"), forward(network("stacked-autoencoder/pca_encoder"), x)),
+};
+const IMAGE_SIZE = 112; // CSS pixels, 4 to a pixel of the image
+const MASK_SEED = 1;
+const SUMMARY_DELAY = 900; // ms after the last change until it is said
+
+/** Fills the live part in its body. */
+function startDraw(body) {
+  const masked = createMaskChoice();
+  const cards = createReconstructionCards();
+  const verdict = createVerdict();
+  const anomaly = createAnomaly();
+  const opinion = createOpinion();
+  const summary = createSummary();
+  const results = element("div", { class: "draw-results" }, masked.part, cards.part, verdict.part, anomaly.part, opinion.part);
+  body.append(element("div", { class: "draw" }, createPad(), results), summary.part);
+  const update = onFrameSeen(body, () => {
+    const x = currentDrawing();
+    const seen = masked.of(x);
+    const errors = cards.show(x, seen);
+    const probabilities = verdict.show(seen);
+    anomaly.show(x, seen);
+    opinion.show(seen);
+    summary.show(errors, probabilities);
+  });
+  masked.onChange(update);
+  onDrawing(update);
+  update();
+}
+
+/** Returns the choice to hide half of the pixels: of(x) is what the networks see. */
+function createMaskChoice() {
+  const box = element("input", { type: "checkbox" });
+  const restore = () => (box.checked = readState().mask === "1");
+  restore();
+  const part = element("p", { class: "draw-mask" }, element("label", {}, box, element("span", { text: "draw_mask" })));
+  return {
+    part,
+    of: (x) => (box.checked ? maskPixels(x) : x),
+    onChange(callback) {
+      box.addEventListener("change", () => {
+        writeState("mask", box.checked ? "1" : null);
+        callback();
+      });
+      onState(() => {
+        restore();
+        callback();
+      });
+    },
+  };
+}
+
+/** Returns an image with each pixel hidden with probability 1/2, the same ones every time: the recipe's masking noise. */
+function maskPixels(x) {
+  const random = createRandom(MASK_SEED);
+  return x.map((pixel) => (random.uniform() < 0.5 ? 0 : pixel));
+}
+
+/** Returns the input and the four reconstructions, each with its error from the drawing. */
+function createReconstructionCards() {
+  const input = createCard("draw_input", "draw_input_image");
+  const names = Object.keys(RECONSTRUCTIONS);
+  const cards = names.map((name) => createCard(`draw_${name}`, `draw_${name}_image`));
+  const part = element(
+    "div",
+    { class: "draw-part" },
+    element("h4", { text: "draw_reconstructions" }),
+    element("div", { class: "cards" }, input.part, ...cards.map((card) => card.part)),
+    setText(element("p", { class: "note" }), "draw_reconstructions_note", {
+      stacked: outputsOf("stacked-autoencoder/encoder"),
+      pca: outputsOf("stacked-autoencoder/pca_encoder"),
+      vae: outputsOf("vae/z_mean"),
+    }),
+  );
+  function showCards(x, seen) {
+    drawImage28(input.canvas, seen);
+    const hidden = seen === x ? null : squaredError(x, seen);
+    setText(input.value, hidden === null ? "draw_pixels" : "draw_error", { error: hidden === null ? "" : decimals(hidden, 1) });
+    return names.map((name, i) => {
+      const reconstruction = RECONSTRUCTIONS[name](seen);
+      drawImage28(cards[i].canvas, reconstruction);
+      const error = decimals(squaredError(x, reconstruction), 1);
+      setText(cards[i].value, "draw_error", { error });
+      return error;
+    });
+  }
+  return { part, show: showCards };
+}
+
+/** Returns a card of an image with its name and a value below: {part, canvas, value}. */
+function createCard(nameKey, labelKey) {
+  const canvas = createCanvas(IMAGE_SIZE, IMAGE_SIZE, labelKey);
+  const value = element("span", { class: "number" });
+  const caption = element("figcaption", {}, element("strong", { text: nameKey }), value);
+  return { part: element("figure", { class: "card" }, canvas, caption), canvas, value };
+}
+
+/** Returns the classifier's verdict: ten bars of probabilities. */
+function createVerdict() {
+  const heading = element("p", { class: "verdict" });
+  const bars = Array.from({ length: 10 }, (_, digit) => createBar(String(digit)));
+  const part = element(
+    "div",
+    { class: "draw-part" },
+    element("h4", { text: "draw_classifier" }),
+    heading,
+    element("ol", { class: "bars", label: "draw_probabilities" }, ...bars.map((bar) => bar.part)),
+  );
+  function showVerdict(x) {
+    const probabilities = softmax(forward(network("feature-classifier/logits"), x));
+    const best = probabilities.indexOf(Math.max(...probabilities));
+    setText(heading, "draw_verdict", { digit: best, percent: percent(probabilities[best]) });
+    bars.forEach((bar, digit) => bar.show(probabilities[digit], digit === best));
+    return probabilities;
+  }
+  return { part, show: showVerdict };
+}
+
+/** Returns a probability as text: a number of percent, never 0 or 100 where it is not. */
+function percent(probability) {
+  if (probability > 0 && probability < 0.0005) return "< 0.1\u00a0%";
+  if (probability < 1 && probability > 0.9995) return "> 99.9\u00a0%";
+  return `${decimals(100 * probability, 1)}\u00a0%`;
+}
+
+/** Returns a row of a name, a bar and a percentage: {part, show(probability, strong)}. */
+function createBar(name) {
+  const fill = element("span", { class: "bar-fill" });
+  const number = element("span", { class: "number" });
+  const part = element("li", {}, element("span", { class: "bar-name" }, name), element("span", { class: "bar" }, fill), number);
+  return {
+    part,
+    show(probability, strong) {
+      fill.style.width = `${100 * probability}%`;
+      number.textContent = percent(probability);
+      part.classList.toggle("strong", strong);
+    },
+  };
+}
+
+/** Returns the anomaly score with its heat map, and where it stands among the page's test digits. */
+function createAnomaly() {
+  const leftOut = pageData().anomaly.left_out;
+  const reconstruction = createCard("draw_anomaly_reconstruction", "draw_anomaly_reconstruction_image");
+  const heat = createCard("draw_heat", "draw_heat_image");
+  const score = element("p", { class: "verdict" });
+  const strip = createCanvas(340, 132, "draw_strip");
+  let [references, current] = [[], null];
+  const part = element(
+    "div",
+    { class: "draw-part" },
+    element("h4", { text: "draw_anomaly" }),
+    setText(element("p", { class: "note" }), "draw_anomaly_note", {
+      digit: leftOut,
+      code: outputsOf("anomaly-detection/encoder"),
+    }),
+    score,
+    element("div", { class: "anomaly" }, element("div", { class: "cards" }, reconstruction.part, heat.part), strip),
+    element("p", { class: "note", text: "draw_strip_note" }),
+  );
+  const showStrip = () => show(strip, (context, width) => paintStrip(context, width, references, current, leftOut));
+  function showAnomaly(x, seen) {
+    const given = anomalyReconstruction(seen);
+    current = anomalyScore(x, given);
+    drawImage28(reconstruction.canvas, given);
+    drawImage28(heat.canvas, current.heat, { heat: true });
+    setText(reconstruction.value, "draw_error", { error: decimals(current.error, 1) });
+    setText(heat.value, "draw_heat_about");
+    setText(score, "draw_score", { score: decimals(current.perInk, 3), error: decimals(current.error, 1) });
+    setLabel(strip, "draw_strip", { score: decimals(current.perInk, 3), digit: leftOut });
+    showStrip();
+  }
+  whenSeen(part, () => scoreDigits((scores) => {
+    references = scores;
+    showStrip();
+  }));
+  return { part, show: showAnomaly };
+}
+
+/** Returns what the autoencoder that has not seen one digit gives back. */
+function anomalyReconstruction(x) {
+  return forward(network("anomaly-detection/decoder"), forward(network("anomaly-detection/encoder"), x));
+}
+
+/** Scores the page's test digits, a few at a time so that nothing waits, and gives the callback [{label, perInk}]. */
+function scoreDigits(callback) {
+  const { images, labels } = digits();
+  const scores = [];
+  const some = () => {
+    for (const image of images.slice(scores.length, scores.length + 10)) {
+      const { perInk } = anomalyScore(image, anomalyReconstruction(image));
+      scores.push({ label: labels ? labels[scores.length] : null, perInk });
+    }
+    if (scores.length < images.length) setTimeout(some);
+    else callback(scores);
+  };
+  setTimeout(some);
+}
+
+/** Paints the scores of the digits that were trained on and of the one left out, in two rows, and the drawing's own. */
+function paintStrip(context, width, references, current, leftOut) {
+  const scores = references.map((one) => one.perInk);
+  const high = Math.max(0.5, current ? current.perInk : 0, ...scores) * 1.05;
+  const toX = (value) => 8 + (value / high) * (width - 16);
+  const rows = [
+    { key: "draw_strip_known", y: 34, of: (one) => one.label !== leftOut, paint: "--plot-1" },
+    { key: "draw_strip_left_out", y: 78, of: (one) => one.label === leftOut, paint: "--plot-2" },
+  ];
+  context.font = "12px system-ui, sans-serif";
+  context.textBaseline = "alphabetic";
+  for (const row of rows) {
+    context.textAlign = "left";
+    context.fillStyle = colour("--text");
+    context.fillText(t(row.key, { digit: leftOut }), 8, row.y - 14);
+    context.fillStyle = colour(row.paint);
+    context.globalAlpha = 0.75;
+    for (const one of references.filter(row.of)) context.fillRect(toX(one.perInk) - 1, row.y - 6, 2, 16);
+    context.globalAlpha = 1;
+  }
+  paintStripAxis(context, width, toX, high);
+  if (!current) return;
+  context.strokeStyle = colour("--text");
+  context.lineWidth = 2.5;
+  const x = toX(current.perInk);
+  for (const { y } of rows) paintLine(context, [x, x], [y - 9, y + 13]);
+}
+
+function paintStripAxis(context, width, toX, high) {
+  context.strokeStyle = colour("--line");
+  context.lineWidth = 1;
+  paintLine(context, [8, width - 8], [98, 98]);
+  context.fillStyle = colour("--muted");
+  context.textAlign = "center";
+  for (const tick of roundTicks([0, high], 5)) {
+    paintLine(context, [toX(tick), toX(tick)], [98, 102]);
+    context.fillText(String(tick), toX(tick), 114);
+  }
+  context.fillText(t("draw_strip_axis"), width / 2, 129);
+}
+
+/** Returns the discriminator's opinion at the last epoch. */
+function createOpinion() {
+  const { discriminators, epochs } = pageData().gan;
+  const last = discriminators.length - 1;
+  const bar = createBar("D(x)");
+  const part = element(
+    "div",
+    { class: "draw-part" },
+    element("h4", { text: "draw_discriminator" }),
+    element("ol", { class: "bars" }, bar.part),
+    setText(element("p", { class: "note" }), "draw_discriminator_note", { epoch: epochs[last] }),
+  );
+  const showOpinion = (x) => bar.show(sigmoid(forward(network(discriminators[last]), x)[0]), true);
+  return { part, show: showOpinion };
+}
+
+/** Returns what a screen reader says when the drawing has come to rest. */
+function createSummary() {
+  const part = element("p", { class: "unseen", role: "status" });
+  let timer = 0;
+  function showSummary([stacked, denoising, vae, pca], probabilities) {
+    const best = probabilities.indexOf(Math.max(...probabilities));
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      setText(part, "draw_summary", { digit: best, percent: percent(probabilities[best]), stacked, denoising, vae, pca });
+    }, SUMMARY_DELAY);
+  }
+  return { part, show: showSummary };
+}

@@ -10,7 +10,7 @@ const DEFAULT_LINE_GAN = {
   discriminatorUnits: [16, 16],
   activation: "tanh",
   k: 3,
-  batchSize: 128,
+  batchSize: 64,
   generatorRate: 3e-4,
   discriminatorRate: 3e-3,
   generatorLoss: "non-saturating",
