@@ -49,6 +49,7 @@ const GENERATOR_LOSSES = {
   minimax: { value: (logit) => -softplus(logit), slope: (logit) => -sigmoid(logit) },
 };
 
+/** Adam's constants, Keras's defaults. */
 const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 
 /** Returns a GAN of the options, all of DEFAULT_LINE_GAN's, with fresh weights; iterations null keeps the rates. */
