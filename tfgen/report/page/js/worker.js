@@ -2,6 +2,7 @@
 // In: {type: "start", options, every (milliseconds between states)} | {type: "pause"} | {type: "resume"} | {type: "stop"}.
 // Out: {type: "state", iteration, seconds (of training), densities, losses, finished} | {type: "error", message}.
 
+/** Of the densities, and the pieces of z that p_g is made of. */
 const BINS = 200;
 const PIECES_OF_NOISE = 1000;
 
