@@ -1,6 +1,6 @@
-// The drawing of the page: one, shared by all parts. createPad() returns a grid to draw on, its buttons and test digits.
+// The drawing of the page: one, shared by all parts. createPad() returns a grid to draw on with test digits.
 // Drawn is on a paper finer than MNIST's pixels, which centreDigit brings to MNIST's form. In the address: digit=37, a
-// test digit of the page; or draw=..., a drawing's 784 pixels of 8 bits, base64url, runs of zeros as 0 and their length.
+// test digit of the page; or draw=..., a drawing's 784 bytes in base64url, each run of zeros as 0 and its length.
 
 const PAPER = 112; // pixels of the paper along each side, 4 to one of MNIST's
 const PAPER_PIXEL = PAPER / SIDE;
@@ -11,11 +11,11 @@ const UNDO_STEPS = 40;
 const DEFAULT_DIGIT = 20; // the first 2
 
 const drawingCallbacks = [];
-const paperCanvases = [];
+const pads = [];
 const undoSheets = [];
-// pixels: as MNIST, null until asked for after a stroke; digit: the test digit's number, or null of a drawing; paper: what is on the grid.
+// pixels: as MNIST, null until asked for after a stroke; digit: the test digit's number or null; paper: the grid's ink.
 let sheet = { pixels: new Float32Array(SIDE ** 2), digit: null, paper: new Float32Array(PAPER ** 2) };
-let paperCanvas = null;
+let paperPixels = null;
 let testDigits = null;
 
 /** Returns the drawing as MNIST has its digits, Float32Array (784), multiples of 1/255 in [0, 1]. Not to be changed. */
@@ -59,7 +59,10 @@ function encodePixels(pixels) {
     while (run < 255 && i + 1 < pixels.length && Math.round(255 * pixels[i + 1]) === 0) [run, i] = [run + 1, i + 1];
     bytes.push(run);
   }
-  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  return btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .replace(/=+$/, "");
 }
 
 /** Returns the pixels of encodePixels' text, or null if it is none. */
@@ -148,7 +151,7 @@ function restoreDrawing() {
   if (number !== null) takeDigit(number);
 }
 
-/** Puts ink on the paper, or takes it off, along a straight stroke from one point to another, in pixels of the paper. */
+/** Puts ink on the paper, or takes it off, along a straight stroke between two points, in pixels of the paper. */
 function stroke(from, to, erase) {
   const reach = (erase ? ERASER : BRUSH) + SOFT / 2;
   const [left, right] = [Math.min(from.x, to.x) - reach, Math.max(from.x, to.x) + reach];
@@ -173,25 +176,25 @@ function distance(x, y, from, to) {
 
 /** Paints the paper on the canvas of each pad that is in the page. */
 function showPapers() {
-  paperCanvas = paperCanvas || Object.assign(document.createElement("canvas"), { width: PAPER, height: PAPER });
-  const context = paperCanvas.getContext("2d", { willReadFrequently: true });
-  const image = context.createImageData(PAPER, PAPER);
+  paperPixels = paperPixels || createPixels(PAPER);
+  const { context, image } = paperPixels;
   for (let i = 0; i < sheet.paper.length; i++) {
-    const grey = 255 * sheet.paper[i];
-    image.data[4 * i] = image.data[4 * i + 1] = image.data[4 * i + 2] = grey;
-    image.data[4 * i + 3] = 255;
+    image.data[4 * i] = image.data[4 * i + 1] = image.data[4 * i + 2] = 255 * sheet.paper[i];
   }
   context.putImageData(image, 0, 0);
-  for (const { canvas, pen } of paperCanvases) show(canvas, (target, width) => paintPaper(target, width, pen));
+  for (const { canvas, pen } of pads) show(canvas, (target, width) => paintPaper(target, width, pen));
 }
 
 function paintPaper(context, width, pen) {
   context.imageSmoothingEnabled = true;
-  context.drawImage(paperCanvas, 0, 0, width, width);
+  context.drawImage(paperPixels.canvas, 0, 0, width, width);
   if (!pen.shown) return;
   const scale = width / PAPER;
   // A dark ring in a light one: to be seen on ink and on the ground.
-  for (const [line, paint] of [[4, "#000000"], [2, pen.down ? "#ffb000" : "#7cc0ff"]]) {
+  for (const [line, paint] of [
+    [4, "#000000"],
+    [2, pen.down ? "#ffb000" : "#7cc0ff"],
+  ]) {
     context.lineWidth = line;
     context.strokeStyle = paint;
     context.beginPath();
@@ -200,21 +203,21 @@ function paintPaper(context, width, pen) {
   }
 }
 
-/** Returns the element of a pad of so many CSS pixels: as many as wanted in the page, all showing the one drawing. */
-function createPad(size = 280) {
+/** Returns the element of a pad of so many CSS pixels, elements of `below` under its tools; all show one drawing. */
+function createPad(size = 280, ...below) {
   const canvas = createCanvas(size, size, "pad_canvas");
   const said = element("p", { class: "unseen", role: "status" });
-  const help = element("p", { class: "pad-help", id: `pad-help-${paperCanvases.length}`, text: "pad_help" });
+  const help = element("p", { class: "pad-help", id: `pad-help-${pads.length}`, text: "pad_help" });
   const pen = { x: PAPER / 2, y: PAPER / 2, down: false, shown: false };
   const pad = { canvas, pen, erasing: false, say: (key, values) => setText(said, key, values) };
   canvas.className = "pad-paper";
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-describedby", help.id);
-  paperCanvases.push(pad);
+  pads.push(pad);
   listenToPointer(pad);
   listenToKeys(pad);
-  return element("div", { class: "pad" }, canvas, createTools(pad), createDigitChoice(pad), help, said);
+  return element("div", { class: "pad" }, canvas, createTools(pad), ...below, createDigitChoice(pad), help, said);
 }
 
 /** Returns the buttons of a pad: eraser, undo, clear. */
@@ -360,7 +363,7 @@ function digitSets() {
 function createDigitChoice(pad) {
   const sets = digitSets();
   if (!sets.length) return element("p", { text: "pad_no_digits" });
-  let shown = -1;
+  let [shown, marked] = [-1, undefined];
   const row = element("div", { class: "pad-digits", role: "radiogroup", label: "pad_digits" });
   const choose = (digit) => {
     keepSheet();
@@ -369,6 +372,7 @@ function createDigitChoice(pad) {
     pad.say("pad_chosen", { digit: digitName(digit) });
   };
   const mark = (digit) => {
+    marked = digit;
     const any = sets[shown].includes(digit);
     [...row.children].forEach((button, i) => {
       const checked = sets[shown][i] === digit;
@@ -384,6 +388,7 @@ function createDigitChoice(pad) {
   const follow = () => {
     const set = sets.findIndex((candidate) => candidate.includes(sheet.digit));
     if (set >= 0 && set !== shown) fill(set);
+    else if (sheet.digit === marked) return;
     mark(sheet.digit);
   };
   const more = element("button", { type: "button", text: "pad_more" });
