@@ -67,7 +67,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, change, told):
 def test_a_weight_moves_by_half_a_step_at_most():
     rng = np.random.default_rng(1)
     kernel = (rng.standard_normal((50, 4)) * [1e-6, 1, 100, 0]).astype("float32")
-    small, scale = networks.quantized(Layer("relu", kernel, np.zeros(4, np.float32)))
+    small, scale = networks.quantized(kernel)
     assert small.dtype == np.int8 and list(np.abs(small).max(axis=0)) == [127, 127, 127, 0]
     moved = np.abs(small * scale - kernel)
     assert np.all(moved <= 0.5001 * scale) and np.all(moved[:, :3].max(axis=0) > 0.4 * scale[:3])
@@ -76,7 +76,7 @@ def test_a_weight_moves_by_half_a_step_at_most():
 
 def test_the_page_has_the_weights_of_an_output_side_by_side():
     kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
-    (layer,) = networks.embedded([Layer("relu", kernel, np.ones(3, np.float32))])["layers"]
+    (layer,) = networks.embedded([Layer("relu", kernel, np.ones(3, np.float32))], "int8")["layers"]
     assert (layer["inputs"], layer["outputs"], layer["activation"], layer["encoding"]) == (2, 3, "relu", "int8")
     values = np.frombuffer(base64.b64decode(layer["kernel"]), np.int8)
     # Of the outputs' two weights the second is the larger: 3, 4 and 5, beside 0, 1 and 2.
@@ -115,14 +115,14 @@ def test_the_cost_in_squared_error():
     x = IMAGES / np.float32(255)
     pairs = (encoder, decoder), (rounded(encoder), rounded(decoder))
     expected = [np.mean(np.sum((x - after(before(x))) ** 2, axis=1)) for before, after in pairs]
-    measured = costs(kept(encoder=encoder, decoder=decoder))
+    measured = costs(kept(encoder=encoder, decoder=decoder), "int8")
     np.testing.assert_allclose(measured.pop(SQUARED_ERROR), expected, rtol=1e-5)
     assert measured == {} and abs(expected[1] / expected[0] - 1) > 1e-4
 
 
 def test_the_cost_in_the_negative_elbo():
     z_mean, z_log_var, decoder = model(12, 5, 2), model(12, 6, 2), model(2, 5, 12)
-    (name, values), *others = costs(kept(z_mean=z_mean, z_log_var=z_log_var, decoder=decoder)).items()
+    (name, values), *others = costs(kept(z_mean=z_mean, z_log_var=z_log_var, decoder=decoder), "int8").items()
     assert "ELBO" in name and not others
     from tfgen.data.batches import fixed_binarization
 
@@ -139,7 +139,32 @@ def test_the_cost_in_the_negative_elbo():
 
 def test_the_cost_in_the_error_of_a_classifier():
     logits = model(12, 5, 3)
-    ((name, values),) = costs(kept(logits=logits)).items()
+    ((name, values),) = costs(kept(logits=logits), "int8").items()
     x, labels = IMAGES / np.float32(255), np.arange(30) % 3
     expected = [np.mean(np.argmax(one(x), axis=1) != labels) for one in (logits, rounded(logits))]
     assert "misclassified" in name and list(values) == pytest.approx(expected)
+
+
+def test_the_cost_in_what_the_last_discriminator_says():
+    first, last = model(12, 4, 1), model(12, 5, 1)
+    ((name, values),) = costs(kept(**{"discriminator/9": first, "discriminator/10": last}), "int8").items()
+    x = IMAGES / np.float32(255)
+    expected = [np.mean(1 / (1 + np.exp(-one(x).numpy()))) for one in (last, rounded(last))]
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    assert "D(x)" in name and values[0] != values[1]
+
+
+def test_weights_of_16_bits_stand_as_their_bits_and_cost_less():
+    kernel = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    layers = [Layer("relu", kernel, np.ones(3, np.float32))]
+    (line,) = networks.embedded(layers, "float16")["layers"]
+    values = np.frombuffer(base64.b64decode(line["kernel"]), "<f2").reshape(3, 4).T
+    assert line["encoding"] == "float16" and "scale" not in line
+    np.testing.assert_allclose(values, kernel, rtol=2**-11)
+    (small,) = networks.as_embedded(layers, "float16")
+    np.testing.assert_array_equal(small.kernel, values.astype(np.float32))
+    one, other = model(12, 5, 3), model(3, 5, 12, output="sigmoid")
+    of = {
+        encoding: costs(kept(encoder=one, decoder=other), encoding)[SQUARED_ERROR] for encoding in ("int8", "float16")
+    }
+    assert abs(of["float16"][1] / of["float16"][0] - 1) < abs(of["int8"][1] / of["int8"][0] - 1) / 4

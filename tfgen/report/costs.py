@@ -5,19 +5,20 @@ import numpy as np
 from tfgen.report.networks import as_embedded, forward
 
 
-def costs(kept):
+def costs(kept, encoding):
     """Returns a dict from a measure to its values with the weights as trained and with those that a page embeds.
 
     Both are of the same images and the same noise, so their difference is the cost of the embedding alone.
 
     Args:
         kept: what a run has kept, a `networks.Kept`.
+        encoding: see `networks.embedded`.
     """
-    small = {name: as_embedded(layers) for name, layers in kept.networks.items()}
+    small = {name: as_embedded(layers, encoding) for name, layers in kept.networks.items()}
     return {
         measure: (function(kept.networks, kept), function(small, kept))
         for measure, needed, function in MEASURES
-        if needed <= set(kept.networks)
+        if needed <= {name.partition("/")[0] for name in kept.networks}
     }
 
 
@@ -55,10 +56,18 @@ def _error(networks, kept):
     return float(np.mean(np.argmax(forward(networks["logits"], x), axis=1) != kept.arrays["labels"][: len(x)]))
 
 
+def _probability(networks, kept):
+    """Returns the discriminator's mean probability, after the last epoch, that test images are real (lecture D1)."""
+    last = max((name for name in networks if name.startswith("discriminator/")), key=lambda name: int(name[14:]))
+    logits = forward(networks[last], _pixels(kept)).astype(np.float64)
+    return float(np.mean(np.exp(-np.logaddexp(0, -logits))))
+
+
 SQUARED_ERROR = "squared error of test images, sum over pixels"
 MEASURES = (
     (SQUARED_ERROR, {"encoder", "decoder"}, _squared_error("encoder", "decoder")),
     (f"{SQUARED_ERROR}: PCA", {"pca_encoder", "pca_decoder"}, _squared_error("pca_encoder", "pca_decoder")),
     ("-ELBO of binarised test images, nats", {"z_mean", "z_log_var", "decoder"}, _negative_elbo),
     ("share of test images misclassified", {"logits"}, _error),
+    ("mean D(x) of test images", {"discriminator"}, _probability),
 )

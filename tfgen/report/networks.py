@@ -91,38 +91,42 @@ def forward(layers, x):
     return x
 
 
-def quantized(layer):
+def quantized(kernel):
     """Returns int8 `(inputs, outputs)` and a scale for each output unit, float32, whose product is near the kernel.
 
     A scale is a 127th of the largest weight of the unit, so no weight moves by more than half a scale.
     """
-    scale = np.max(np.abs(layer.kernel), axis=0) / np.float32(127)
+    scale = np.max(np.abs(kernel), axis=0) / np.float32(127)
     scale = np.where(scale > 0, scale, np.float32(1))
-    return np.round(layer.kernel / scale).astype("int8"), scale
+    return np.round(kernel / scale).astype("int8"), scale
 
 
-def as_embedded(layers):
+def as_embedded(layers, encoding):
     """Returns the layers whose weights a page computes with: those that `embedded` stands for."""
-    return [dataclasses.replace(layer, kernel=np.multiply(*quantized(layer), dtype="float32")) for layer in layers]
+    kernels = {
+        "int8": lambda kernel: np.multiply(*quantized(kernel), dtype="float32"),
+        "float16": lambda kernel: kernel.astype("float16").astype("float32"),
+    }
+    return [dataclasses.replace(layer, kernel=kernels[encoding](layer.kernel)) for layer in layers]
 
 
-def embedded(layers):
-    """Returns a network as the page's JSON has it, each kernel transposed: the weights of an output side by side."""
+def embedded(layers, encoding):
+    """Returns a network as the page's JSON has it, each kernel transposed: the weights of an output side by side.
+
+    Args:
+        layers: the `Layer`s.
+        encoding: "int8", with a scale for each output unit, or "float16", whose bits stand there as whole numbers.
+    """
     lines = []
     for layer in layers:
         inputs, outputs = layer.kernel.shape
-        kernel, scale = quantized(layer)
-        lines.append(
-            {
-                "inputs": inputs,
-                "outputs": outputs,
-                "activation": layer.activation,
-                "encoding": "int8",
-                "kernel": base64_of(kernel.T, "i1"),
-                "scale": base64_of(scale, "<f4"),
-                "bias": base64_of(layer.bias, "<f4"),
-            }
-        )
+        line = {"inputs": inputs, "outputs": outputs, "activation": layer.activation, "encoding": encoding}
+        if encoding == "int8":
+            kernel, scale = quantized(layer.kernel)
+            line |= {"kernel": base64_of(kernel.T, "i1"), "scale": base64_of(scale, "<f4")}
+        else:
+            line["kernel"] = base64_of(layer.kernel.T.astype("<f2").view("<u2"), "<u2")
+        lines.append({**line, "bias": base64_of(layer.bias, "<f4")})
     return {"layers": lines}
 
 
