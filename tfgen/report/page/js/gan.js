@@ -36,9 +36,9 @@ function buildGan(gan, body) {
   });
   gan.walkText = element("output", { class: "numbers" });
   gan.play = element("button", { type: "button", text: "gan_play", onclick: () => (gan.playing ? stopWalk(gan) : startWalk(gan)) });
-  gan.walk = createVerdict("gan_walk_image", 112);
-  gan.test = createVerdict("gan_test_image", 112);
-  gan.own = createVerdict("gan_own_image", 112);
+  gan.walk = createJudged("gan_walk_image", 112);
+  gan.test = createJudged("gan_test_image", 112);
+  gan.own = createJudged("gan_own_image", 112);
   const other = element("button", { type: "button", text: "gan_other", onclick: () => nextDigit(gan) });
   gan.said = element("p", { class: "unseen", role: "status" });
   body.append(
@@ -63,23 +63,23 @@ function createSlider(last, key, callback) {
 }
 
 /** Returns an image's canvas over what D makes of it, a bar and a number. */
-function createVerdict(key, size) {
+function createJudged(key, size) {
   const canvas = createCanvas(size, size, key);
   const bar = element("i");
   const number = element("span", { class: "numbers" });
-  const caption = element("span", { class: "bar", "aria-hidden": "true" }, bar);
-  return { canvas, bar, number, element: element("div", { class: "verdict" }, canvas, caption, number) };
+  const caption = element("span", { class: "judged-bar", "aria-hidden": "true" }, bar);
+  return { canvas, bar, number, element: element("div", { class: "judged" }, canvas, caption, number) };
 }
 
 /** Returns one image of the grid: a button that makes it an end of the walk. */
 function createGanCell(gan, i) {
-  const verdict = createVerdict("gan_image", 76);
+  const judged = createJudged("gan_image", 76);
   // The button has the name.
-  verdict.canvas.setAttribute("aria-hidden", "true");
+  judged.canvas.setAttribute("aria-hidden", "true");
   const end = element("b", { "aria-hidden": "true" });
-  const button = element("button", { type: "button", class: "gan-cell" }, verdict.element, end);
+  const button = element("button", { type: "button", class: "gan-cell" }, judged.element, end);
   button.addEventListener("click", () => chooseEnd(gan, i));
-  return { ...verdict, button, end };
+  return { ...judged, button, end };
 }
 
 /** Takes new values, writes them into the address, and shows them. */
@@ -196,18 +196,18 @@ function showGan(gan) {
   gan.epochSlider.setAttribute("aria-valuetext", t("gan_epoch", { epoch: epochs[gan.epoch] }));
   gan.epochText.textContent = t("gan_epoch", { epoch: epochs[gan.epoch] });
   gan.cells.forEach((cell, i) => showGanCell(gan, cell, images[i], i));
-  const t_ = decimals(gan.step / GAN_WALK_STEPS, 2);
+  const place = decimals(gan.step / GAN_WALK_STEPS, 2);
   gan.walkSlider.value = gan.step;
-  gan.walkText.textContent = t("gan_walk_at", { t: t_ });
-  gan.walkSlider.setAttribute("aria-valuetext", t("gan_walk_at", { t: t_ }));
+  gan.walkText.textContent = t("gan_walk_at", { t: place });
+  gan.walkSlider.setAttribute("aria-valuetext", t("gan_walk_at", { t: place }));
   showOnce(gan.walk, [gan.seed, gan.epoch, ...gan.ends, gan.step], () => generateAndJudge(gan, walkNoise(gan)));
   const judged = (pixels) => () => ({ pixels, probability: judge(gan, pixels) });
   const test = digits().images[gan.digit];
   gan.test.element.hidden = !test;
   if (test) showOnce(gan.test, [gan.epoch, gan.digit], judged(test));
   showOnce(gan.own, [gan.epoch, currentDrawing()], judged(currentDrawing()));
-  for (const [verdict, key] of [[gan.walk, "gan_d_walk"], [gan.test, "gan_d_test"], [gan.own, "gan_d_own"]]) {
-    if (verdict.shown) verdict.number.textContent = t(key, { d: decimals(verdict.probability, 2) });
+  for (const [judged, key] of [[gan.walk, "gan_d_walk"], [gan.test, "gan_d_test"], [gan.own, "gan_d_own"]]) {
+    if (judged.shown) judged.number.textContent = t(key, { d: decimals(judged.probability, 2) });
   }
 }
 
@@ -222,10 +222,10 @@ function showGanCell(gan, cell, made, i) {
 }
 
 /** Shows what `make` returns, {pixels, probability}, unless it was made of the same things already. */
-function showOnce(verdict, of, make) {
-  if (verdict.shown && verdict.shown.length === of.length && verdict.shown.every((thing, i) => thing === of[i])) return;
+function showOnce(judged, of, make) {
+  if (judged.shown && judged.shown.length === of.length && judged.shown.every((thing, i) => thing === of[i])) return;
   const { pixels, probability } = make();
-  Object.assign(verdict, { shown: of, probability });
-  drawImage28(verdict.canvas, pixels);
-  verdict.bar.style.width = `${100 * probability}%`;
+  Object.assign(judged, { shown: of, probability });
+  drawImage28(judged.canvas, pixels);
+  judged.bar.style.width = `${100 * probability}%`;
 }

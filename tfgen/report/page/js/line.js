@@ -282,14 +282,14 @@ function showDensities({ densities, discriminators }, { centres, pData, pG, disc
   const x = [centres[0], centres[centres.length - 1]];
   const top = 1.6 * pData.reduce((a, b) => Math.max(a, b));
   plotCurves(densities, {
-    ...{ x, y: [0, top], xName: "x" },
+    ...{ x, y: [0, top], xKey: "line_x" },
     curves: [
       { xs: centres, ys: pData, colour: "--plot-1", fill: true },
       { xs: centres, ys: pG, colour: "--plot-2", fill: true },
     ],
   });
   plotCurves(discriminators, {
-    ...{ x, y: [0, 1], xName: "x" },
+    ...{ x, y: [0, 1], xKey: "line_x" },
     curves: [
       { xs: x, ys: [0.5, 0.5], colour: "--line", width: 1 },
       { xs: centres, ys: discriminator, colour: "--plot-3" },
@@ -298,9 +298,9 @@ function showDensities({ densities, discriminators }, { centres, pData, pG, disc
   });
 }
 
-/** Returns the iterations as the range of an axis. */
+/** Returns the range of the axis of iterations, with room for its last number. */
 function iterationRange({ options }) {
-  return [0, options.iterations];
+  return [0, 1.04 * options.iterations];
 }
 
 /** Returns the curves of a quantity in this training and, in grey, the one before. */
@@ -316,7 +316,7 @@ function showValue(line) {
   const x = iterationRange(line);
   const limit = -Math.log(4);
   plotCurves(line.charts.value, {
-    ...{ x, y: [-2, 0], xName: t("line_iterations") },
+    ...{ x, y: [-2, 0], xKey: "line_iterations" },
     curves: [
       ...historyCurves(line, "value", "--plot-3"),
       { xs: x, ys: [limit, limit], colour: "--warn", dash: [6, 4], width: 1.5 },
@@ -324,19 +324,19 @@ function showValue(line) {
   });
 }
 
-const LINE_DECADES = [-4, 0];
+const LINE_DECADES = [-3, 0];
 
 /** Shows the Jensen-Shannon divergence on a scale of decades, beside the line below which the densities have met. */
 function showDivergence(line) {
   const x = iterationRange(line);
   const canvas = line.charts.divergence;
-  const scales = plotScales(canvas, x, LINE_DECADES);
   const curves = historyCurves(line, "divergence", "--plot-2");
   const goal = { xs: x, ys: [LINE_GOAL, LINE_GOAL], colour: "--warn", dash: [6, 4], width: 1.5 };
   const place = (divergence) => Math.log10(Math.max(divergence, 1e-9));
   show(canvas, (context) => {
+    const scales = plotScales(canvas, x, LINE_DECADES);
     paintDecades(context, scales);
-    paintAxes(context, scales, { x, y: [], xName: t("line_iterations") });
+    paintAxes(context, scales, { x, y: [], xKey: "line_iterations" });
     inBox(context, scales, () => {
       for (const curve of [...curves, goal]) paintCurve(context, scales, { ...curve, ys: curve.ys.map(place) });
     });

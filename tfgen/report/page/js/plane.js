@@ -96,7 +96,7 @@ function createPlane(kind) {
   marksCanvas.setAttribute("aria-describedby", numbers.id);
   setLabel(marksCanvas, `plane_${kind.id}_canvas`);
   const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own };
-  Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false, scales: null });
+  Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false });
   const toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
   plane.element = element(
     "div",
@@ -115,13 +115,14 @@ function fillPlane(plane) {
   const [xs, ys] = [0, 1].map((axis) => codes.filter((_, i) => i % 2 === axis));
   plane.ranges = plane.range ? [plane.range, plane.range] : [xs, ys].map(rangeOf);
   const [x, y] = plane.ranges;
-  const axes = { x, y };
-  plane.scales = plotScales(plane.marksCanvas, x, y, PLANE_MARGIN);
   const painted = { xs, ys, labels: labels && decodeBase64(labels), radius: 1, alpha: 0.6 };
-  show(plane.pointsCanvas, (context) => inBox(context, plane.scales, () => paintPoints(context, plane.scales, painted)));
+  show(plane.pointsCanvas, (context) => {
+    const scales = scalesOf(plane, plane.pointsCanvas);
+    inBox(context, scales, () => paintPoints(context, scales, painted));
+  });
   show(plane.gridCanvas, (context) => {
     if (plane.gridShown) plane.cells.forEach((pixels, i) => paintCell(context, plane, pixels, i));
-    paintAxes(context, plane.scales, axes);
+    paintAxes(context, scalesOf(plane, plane.gridCanvas), { x, y });
   });
   show(plane.marksCanvas, (context) => paintMarks(context, plane));
   plane.update = onFrameSeen(plane.element, () => showPoint(plane));
@@ -145,7 +146,12 @@ function fillPlane(plane) {
   listenOnPlane(plane);
 }
 
-const PLANE_MARGIN = { left: 34, right: 6, top: 6, bottom: 24 };
+const PLANE_MARGIN = { left: 34, right: 6, top: 10, bottom: 30 }; // what is left is a square
+
+/** Returns the scales of one of a plane's canvases at its present size. */
+function scalesOf({ ranges: [x, y] }, canvas) {
+  return plotScales(canvas, x, y, PLANE_MARGIN);
+}
 
 /** Returns [low, high] of values with a little room at both ends. */
 function rangeOf(values) {
@@ -159,14 +165,16 @@ function decodeCells(plane) {
   const context = plane.gridCanvas.getContext("2d");
   for (let i = 0; i < PLANE_GRID_AT_ONCE && plane.gridShown && plane.cells.length < PLANE_GRID ** 2; i++) {
     const { x, y, size } = cellOf(plane, plane.cells.length);
-    const code = [plane.scales.fromX(x + size / 2), plane.scales.fromY(y + size / 2)];
+    const { fromX, fromY } = scalesOf(plane, plane.gridCanvas);
+    const code = [fromX(x + size / 2), fromY(y + size / 2)];
     plane.cells.push(plane.pixels(forward(network(plane.decoder), code)));
     paintCell(context, plane, plane.cells[plane.cells.length - 1], plane.cells.length - 1);
   }
 }
 
 /** Returns where the i-th image of the grid stands, row by row, in CSS pixels. */
-function cellOf({ scales: { box } }, i) {
+function cellOf(plane, i) {
+  const { box } = scalesOf(plane, plane.gridCanvas);
   const size = (box.right - box.left) / PLANE_GRID;
   return { x: box.left + (i % PLANE_GRID) * size, y: box.top + Math.floor(i / PLANE_GRID) * size, size };
 }
@@ -182,7 +190,8 @@ function listenOnPlane(plane) {
   let pressed = false;
   const under = (event) => {
     const place = pointIn(canvas, event);
-    return inRanges(plane, [plane.scales.fromX(place.x), plane.scales.fromY(place.y)]);
+    const { fromX, fromY } = scalesOf(plane, canvas);
+    return inRanges(plane, [fromX(place.x), fromY(place.y)]);
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -275,7 +284,8 @@ function codeText({ ranges }, code) {
 
 /** Paints the drawing's code with its ellipses, and the point. */
 function paintMarks(context, plane) {
-  const { scales, posterior } = plane;
+  const scales = scalesOf(plane, plane.marksCanvas);
+  const { posterior } = plane;
   inBox(context, scales, () => {
     if (posterior) paintOwn(context, scales, posterior);
   });
