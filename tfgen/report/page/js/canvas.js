@@ -203,7 +203,7 @@ function colourTable(map) {
 const GREYS = colourTable(["#000000", "#ffffff"]);
 const SEQUENTIAL_TABLE = colourTable(SEQUENTIAL);
 const DIVERGING_TABLE = colourTable(DIVERGING);
-let smallCanvas = null;
+let small = null;
 
 /**
  * Paints 28x28 pixels over the whole of a canvas, without smoothing: in [0, 1] white on black, in both schemes;
@@ -215,19 +215,26 @@ function drawImage28(canvas, pixels, { heat = false } = {}) {
 
 /** Paints 28x28 pixels at a place of a context, as drawImage28 does. */
 function paintImage28(context, pixels, x, y, width, height, heat = false) {
-  smallCanvas = smallCanvas || Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
-  const small = smallCanvas.getContext("2d", { willReadFrequently: true });
-  const image = small.createImageData(SIDE, SIDE);
+  small = small || createPixels(SIDE);
+  const { image } = small;
   const table = heat === "diverging" ? DIVERGING_TABLE : heat ? SEQUENTIAL_TABLE : GREYS;
   for (let i = 0; i < pixels.length; i++) {
     const place = heat === "diverging" ? (pixels[i] + 1) / 2 : pixels[i];
     const index = 3 * Math.round(255 * Math.min(Math.max(place, 0), 1));
     for (let channel = 0; channel < 3; channel++) image.data[4 * i + channel] = table[index + channel];
-    image.data[4 * i + 3] = 255;
   }
-  small.putImageData(image, 0, 0);
+  small.context.putImageData(image, 0, 0);
   context.imageSmoothingEnabled = false;
-  context.drawImage(smallCanvas, x, y, width, height);
+  context.drawImage(small.canvas, x, y, width, height);
+}
+
+/** Returns {canvas, context, image} of side x side pixels, opaque black, to be filled and drawn elsewhere, larger. */
+function createPixels(side) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const image = context.createImageData(side, side);
+  for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
+  return { canvas, context, image };
 }
 
 const MARGIN = { left: 44, right: 10, top: 10, bottom: 34 };

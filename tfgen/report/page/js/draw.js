@@ -118,17 +118,18 @@ function createVerdict() {
   function showVerdict(x) {
     const probabilities = softmax(forward(network("feature-classifier/logits"), x));
     const best = probabilities.indexOf(Math.max(...probabilities));
-    setText(heading, "draw_verdict", { digit: best, percent: percent(probabilities[best]) });
+    const drawn = x.some((pixel) => pixel > 0);
+    setText(heading, drawn ? "draw_verdict" : "draw_empty", { digit: best, percent: percent(probabilities[best]) });
     bars.forEach((bar, digit) => bar.show(probabilities[digit], digit === best));
     return probabilities;
   }
   return { part, show: showVerdict };
 }
 
-/** Returns a probability as text: a number of percent, never 0 or 100 where it is not. */
+/** Returns a probability as text: a number of percent, never 0 or 100, which no softmax means. */
 function percent(probability) {
-  if (probability > 0 && probability < 0.0005) return "< 0.1\u00a0%";
-  if (probability < 1 && probability > 0.9995) return "> 99.9\u00a0%";
+  if (probability < 0.0005) return "< 0.1\u00a0%";
+  if (probability > 0.9995) return "> 99.9\u00a0%";
   return `${decimals(100 * probability, 1)}\u00a0%`;
 }
 

@@ -4,7 +4,7 @@
 const ELBO_SEED = 1;
 const BINARY_SEED = 2;
 const DRAWS_SHOWN = 60;
-const DRAWS_OF_A_RUN = 300; // then it stops
+const DRAWS_OF_A_RUN = 300; // then it stops by itself
 const DRAW_INTERVAL = 250; // ms
 
 /** Fills the live part in its body. */
@@ -33,10 +33,7 @@ function startElbo(body) {
     if (image === null) takeImage();
     drawOnce();
   });
-  const runner = createRunner(view.run, body, () => {
-    again();
-    return history.length < DRAWS_OF_A_RUN;
-  });
+  const runner = createRunner(view.run, body, again);
   view.once.addEventListener("click", again);
   view.restart.addEventListener("click", startOver);
   view.onBinary(startOver);
@@ -48,14 +45,17 @@ function startElbo(body) {
   });
 }
 
-/** Returns {start()}: calls step again and again while the part is on the screen, until it returns false or the button. */
+/** Returns {start()}: calls step again and again while the part is on the screen; the button pauses and resumes. */
 function createRunner(button, body, step) {
-  let [running, timer, visible] = [false, 0, true];
+  let [running, timer, visible, left] = [false, 0, true, 0];
   const label = () => setText(button, running ? "elbo_pause" : "elbo_run");
   const tick = () => {
     clearTimeout(timer);
     if (!running) return;
-    if (visible && !document.hidden && !step()) return stop();
+    if (visible && !document.hidden) {
+      if (left-- === 0) return stop();
+      step();
+    }
     timer = setTimeout(tick, DRAW_INTERVAL);
   };
   const stop = () => {
@@ -64,7 +64,7 @@ function createRunner(button, body, step) {
     label();
   };
   const start = () => {
-    running = true;
+    [running, left] = [true, DRAWS_OF_A_RUN];
     label();
     tick();
   };

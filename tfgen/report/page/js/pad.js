@@ -11,11 +11,11 @@ const UNDO_STEPS = 40;
 const DEFAULT_DIGIT = 20; // the first 2
 
 const drawingCallbacks = [];
-const paperCanvases = [];
+const pads = [];
 const undoSheets = [];
 // pixels: as MNIST, null until asked for after a stroke; digit: the test digit's number, or null of a drawing; paper: what is on the grid.
 let sheet = { pixels: new Float32Array(SIDE ** 2), digit: null, paper: new Float32Array(PAPER ** 2) };
-let paperCanvas = null;
+let paperPixels = null;
 let testDigits = null;
 
 /** Returns the drawing as MNIST has its digits, Float32Array (784), multiples of 1/255 in [0, 1]. Not to be changed. */
@@ -173,21 +173,18 @@ function distance(x, y, from, to) {
 
 /** Paints the paper on the canvas of each pad that is in the page. */
 function showPapers() {
-  paperCanvas = paperCanvas || Object.assign(document.createElement("canvas"), { width: PAPER, height: PAPER });
-  const context = paperCanvas.getContext("2d", { willReadFrequently: true });
-  const image = context.createImageData(PAPER, PAPER);
+  paperPixels = paperPixels || createPixels(PAPER);
+  const { context, image } = paperPixels;
   for (let i = 0; i < sheet.paper.length; i++) {
-    const grey = 255 * sheet.paper[i];
-    image.data[4 * i] = image.data[4 * i + 1] = image.data[4 * i + 2] = grey;
-    image.data[4 * i + 3] = 255;
+    image.data[4 * i] = image.data[4 * i + 1] = image.data[4 * i + 2] = 255 * sheet.paper[i];
   }
   context.putImageData(image, 0, 0);
-  for (const { canvas, pen } of paperCanvases) show(canvas, (target, width) => paintPaper(target, width, pen));
+  for (const { canvas, pen } of pads) show(canvas, (target, width) => paintPaper(target, width, pen));
 }
 
 function paintPaper(context, width, pen) {
   context.imageSmoothingEnabled = true;
-  context.drawImage(paperCanvas, 0, 0, width, width);
+  context.drawImage(paperPixels.canvas, 0, 0, width, width);
   if (!pen.shown) return;
   const scale = width / PAPER;
   // A dark ring in a light one: to be seen on ink and on the ground.
@@ -204,14 +201,14 @@ function paintPaper(context, width, pen) {
 function createPad(size = 280) {
   const canvas = createCanvas(size, size, "pad_canvas");
   const said = element("p", { class: "unseen", role: "status" });
-  const help = element("p", { class: "pad-help", id: `pad-help-${paperCanvases.length}`, text: "pad_help" });
+  const help = element("p", { class: "pad-help", id: `pad-help-${pads.length}`, text: "pad_help" });
   const pen = { x: PAPER / 2, y: PAPER / 2, down: false, shown: false };
   const pad = { canvas, pen, erasing: false, say: (key, values) => setText(said, key, values) };
   canvas.className = "pad-paper";
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-describedby", help.id);
-  paperCanvases.push(pad);
+  pads.push(pad);
   listenToPointer(pad);
   listenToKeys(pad);
   return element("div", { class: "pad" }, canvas, createTools(pad), createDigitChoice(pad), help, said);
@@ -360,7 +357,7 @@ function digitSets() {
 function createDigitChoice(pad) {
   const sets = digitSets();
   if (!sets.length) return element("p", { text: "pad_no_digits" });
-  let shown = -1;
+  let [shown, marked] = [-1, undefined];
   const row = element("div", { class: "pad-digits", role: "radiogroup", label: "pad_digits" });
   const choose = (digit) => {
     keepSheet();
@@ -369,6 +366,7 @@ function createDigitChoice(pad) {
     pad.say("pad_chosen", { digit: digitName(digit) });
   };
   const mark = (digit) => {
+    marked = digit;
     const any = sets[shown].includes(digit);
     [...row.children].forEach((button, i) => {
       const checked = sets[shown][i] === digit;
@@ -384,6 +382,7 @@ function createDigitChoice(pad) {
   const follow = () => {
     const set = sets.findIndex((candidate) => candidate.includes(sheet.digit));
     if (set >= 0 && set !== shown) fill(set);
+    else if (sheet.digit === marked) return;
     mark(sheet.digit);
   };
   const more = element("button", { type: "button", text: "pad_more" });
