@@ -5,6 +5,7 @@ const PLANE_SIZE = 330; // CSS pixels
 const PLANE_GRID = 14; // decoded images along each side of a plane
 const PLANE_GRID_AT_ONCE = 6; // decoded in one frame
 const PLANE_STEPS = 60; // steps of an arrow key across a plane
+const PLANE_LENS = { size: 112, reach: 0.3 }; // CSS pixels; of the code to each side of the drawing's
 
 // What a plane is made of. range: of both axes, or null for that of the codes; pixels: of the decoder's output.
 const PLANES = [
@@ -43,6 +44,7 @@ function startPlane(body) {
   onState(restore);
   whenSeen(body, () => {
     planes.forEach(fillPlane);
+    planes.forEach((plane) => plane.updateGrid(isPressed(grid)));
     restore();
   });
 }
@@ -97,6 +99,7 @@ function createPlane(kind) {
   setLabel(marksCanvas, `plane_${kind.id}_canvas`);
   const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own };
   Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false });
+  Object.assign(plane, { update() {}, updateGrid() {} });
   const toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
   plane.element = element(
     "div",
@@ -105,6 +108,11 @@ function createPlane(kind) {
     element("div", { class: "layers" }, ...layers),
     element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, toOwn)),
   );
+  if (kind.range) {
+    plane.lens = createCanvas(PLANE_LENS.size, PLANE_LENS.size, "plane_lens");
+    decodedCanvas.after(plane.lens);
+    show(plane.lens, (context, width) => paintLens(context, width, plane));
+  }
   return plane;
 }
 
@@ -264,6 +272,7 @@ function placeDrawing(plane) {
   const x = currentDrawing();
   plane.posterior = x.some((pixel) => pixel > 0) ? plane.encode(x) : null;
   repaint(plane.marksCanvas);
+  if (plane.lens) repaint(plane.lens);
   writeOwn(plane);
 }
 
@@ -310,7 +319,8 @@ function paintMarks(context, plane) {
 function paintOwn(context, { toX, toY }, { mean, logVar }) {
   paintTwice(context, () => {
     const [x, y] = [toX(mean[0]), toY(mean[1])];
-    paintLine(context, [x, x + 6, x, x - 6, x], [y - 6, y, y + 6, y, y - 6]);
+    const r = logVar ? 3 : 6;
+    paintLine(context, [x, x + r, x, x - r, x], [y - r, y, y + r, y, y - r]);
     for (const deviations of logVar ? [1, 2] : []) {
       const { radiusX, radiusY } = posteriorEllipse(mean, logVar, deviations);
       context.beginPath();
@@ -318,6 +328,27 @@ function paintOwn(context, { toX, toY }, { mean, logVar }) {
       context.stroke();
     }
   }, "--warn");
+}
+
+/** Paints what lies around the drawing's posterior, which is narrow, enlarged: how wide on the plane, it says below. */
+function paintLens(context, size, { posterior }) {
+  const { reach } = PLANE_LENS;
+  context.fillStyle = colour("--background");
+  context.fillRect(0, 0, size, size);
+  context.strokeStyle = colour("--line");
+  context.lineWidth = 2;
+  context.strokeRect(0, 0, size, size);
+  if (posterior) {
+    const [x, y] = posterior.mean;
+    const scale = size / (2 * reach);
+    const scales = { toX: (value) => size / 2 + (value - x) * scale, toY: (value) => size / 2 - (value - y) * scale };
+    paintOwn(context, scales, posterior);
+  }
+  context.font = "12px system-ui, sans-serif";
+  context.fillStyle = colour("--muted");
+  context.textAlign = "right";
+  context.textBaseline = "bottom";
+  context.fillText(`\u00b1${reach}`, size - 5, size - 3);
 }
 
 /** Paints lines in a colour over a broader ground, to be seen on points and on images. */
