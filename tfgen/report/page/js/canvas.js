@@ -3,21 +3,22 @@
 // colour scheme or the language changes: paint asks for colours and words (t) itself.
 
 const SIDE = 28;
-// Inferno of matplotlib at equal steps: its lightness rises all the way, so that it reads in grey and for the colour-blind.
-const SEQUENTIAL = ["#000004", "#1b0c41", "#4a0c6b", "#781c6d", "#a52c60", "#cf4446", "#ed6925", "#fb9b06", "#f7d13d", "#fcffa4"];
+// Inferno of matplotlib at equal steps: its lightness rises all the way, so that it reads in grey, and for all eyes.
+const SEQUENTIAL = "#000004 #1b0c41 #4a0c6b #781c6d #a52c60 #cf4446 #ed6925 #fb9b06 #f7d13d #fcffa4".split(" ");
 // Blue, over black, to orange: negative, 0, positive.
 const DIVERGING = ["#6cc5ff", "#2b7fc4", "#0d3a66", "#000000", "#6b3300", "#c8650a", "#ffb066"];
-// After Paul Tol's "muted", of which the palest are darker here and, for the dark scheme, the darkest lighter.
+// Found by search: any two are at least 20 apart in CIELAB as the three kinds of colour-blind see them, and 33 as the
+// others do; each has a contrast of 3 to its ground.
 const DIGIT_COLOURS = {
-  light: ["#332288", "#4ba3d3", "#2f9c8a", "#117733", "#8a8a1f", "#c39a1c", "#cc6677", "#882255", "#b04cae", "#6b6b6b"],
-  dark: ["#8f8ae6", "#88ccee", "#44c0ac", "#3f9f5c", "#a3a32f", "#e6d37a", "#ef8a98", "#c7568f", "#e28ae0", "#c4c4c4"],
+  light: ["#0019e8", "#610000", "#9278e0", "#cb0282", "#bd3bff", "#4c90b2", "#580174", "#aa6221", "#6e5b3b", "#004341"],
+  dark: ["#8459ff", "#ff8278", "#b9aab4", "#9ab3ff", "#78fcc2", "#ec0000", "#9d55aa", "#e8b556", "#cdff00", "#e82873"],
 };
 
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 const paints = new Map();
 const colours = new Map();
 
-/** Returns an element: attributes by name ("text" and "label" are keys of text.json, "on..." functions), then children. */
+/** Returns an element of attributes ("text" and "label" are keys of text.json, "on..." functions) and children. */
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -58,8 +59,8 @@ function whenSeen(target, callback) {
 }
 
 /**
- * Returns a function that asks for an update: before the next frame if the element is on the screen or nearly so, or when
- * it comes there. At most one a frame, however often it is asked for: for all that computes.
+ * Returns a function that asks for an update: before the next frame if the element is on the screen or nearly so, or
+ * when it comes there. At most one a frame, however often it is asked for: for all that computes.
  */
 function onFrameSeen(target, update) {
   let [near, due] = [false, false];
@@ -100,7 +101,10 @@ function digitColours() {
 
 /** Returns a number with so many decimals, its minus sign a minus sign. */
 function decimals(number, count) {
-  return number.toFixed(count).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "\u2212");
+  return number
+    .toFixed(count)
+    .replace(/^-(?=0(\.0*)?$)/, "")
+    .replace("-", "\u2212");
 }
 
 /**
@@ -135,7 +139,7 @@ function fitCanvas(canvas) {
   canvas.height = Math.round(canvas.dataset.height * devicePixelRatio);
 }
 
-/** Paints a canvas by paint(context, width, height), in CSS pixels, and again whenever the screen or the scheme changes. */
+/** Paints a canvas by paint(context, width, height), in CSS pixels, and again whenever it has to look otherwise. */
 function show(canvas, paint) {
   paints.set(canvas, paint);
   repaint(canvas);
@@ -173,11 +177,15 @@ function startCanvas() {
   });
   const watchDensity = () => {
     const density = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
-    density.addEventListener("change", () => {
-      paints.forEach((_, canvas) => fitCanvas(canvas));
-      repaintAll();
-      watchDensity();
-    }, { once: true });
+    density.addEventListener(
+      "change",
+      () => {
+        paints.forEach((_, canvas) => fitCanvas(canvas));
+        repaintAll();
+        watchDensity();
+      },
+      { once: true },
+    );
   };
   watchDensity();
 }
@@ -251,7 +259,10 @@ function plotScales(canvas, x, y, margin = MARGIN) {
     bottom: canvas.dataset.height - margin.bottom,
   };
   const linear = (from, to) => (value) => to[0] + ((value - from[0]) / (from[1] - from[0])) * (to[1] - to[0]);
-  const [horizontal, vertical] = [[box.left, box.right], [box.bottom, box.top]];
+  const [horizontal, vertical] = [
+    [box.left, box.right],
+    [box.bottom, box.top],
+  ];
   return {
     ...{ toX: linear(x, horizontal), toY: linear(y, vertical) },
     ...{ fromX: linear(horizontal, x), fromY: linear(vertical, y), box },
@@ -263,9 +274,10 @@ function roundTicks([low, high], count = 5) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
-  const ticks = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) ticks.push(Number((i * step).toPrecision(12)));
-  return ticks;
+  const first = Math.ceil(low / step - 1e-9);
+  const ticks = Math.floor(high / step + 1e-9) - first + 1;
+  // Without the rounding of the product, such as 0.30000000000000004.
+  return Array.from({ length: ticks }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
 /** Paints axes with ticks, and their names, by keys of text.json. */
@@ -303,8 +315,9 @@ function paintLine(context, xs, ys) {
 }
 
 /**
- * Paints curves into a canvas and returns the scales, which follow its size. plot: {x: [low, high], y: [low, high], xKey, yKey, curves: [{xs, ys,
- * colour: "--plot-1" or "#...", width, dash: [4, 4], fill: true (down to 0)}], decorate(context, scales) painted last}.
+ * Paints curves into a canvas and returns the scales, which follow its size. plot: {x and y: [low, high]; xKey, yKey;
+ * curves: [{xs, ys, colour: "--plot-1" or "#...", width, dash: [4, 4], fill: true (down to 0)}]; and, painted last,
+ * decorate(context, scales)}.
  */
 function plotCurves(canvas, plot) {
   const scales = {};
@@ -347,8 +360,8 @@ function inBox(context, { box }, paint) {
 }
 
 /**
- * Paints points into a canvas and returns the scales, as plotCurves. plot: {x, y, xKey, yKey: as in plotCurves, xs, ys, labels (a digit
- * each, or null), radius, alpha, decorate}. For marks that move, lay a second canvas over it.
+ * Paints points into a canvas and returns the scales, which follow its size. plot: {x, y, xKey, yKey, decorate, as in
+ * plotCurves; xs, ys; labels: a digit each, or null; radius; alpha}. For marks that move, lay a second canvas over it.
  */
 function plotScatter(canvas, plot) {
   const scales = {};

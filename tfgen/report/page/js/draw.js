@@ -3,15 +3,19 @@
 
 /** From the name of a reconstruction to the function of an image that makes it. */
 const RECONSTRUCTIONS = {
-  stacked: (x) => forward(network("stacked-autoencoder/decoder"), forward(network("stacked-autoencoder/encoder"), x)),
-  denoising: (x) => forward(network("denoising-autoencoder/decoder"), forward(network("denoising-autoencoder/encoder"), x)),
+  stacked: (x) => through("stacked-autoencoder/encoder", "stacked-autoencoder/decoder", x),
+  denoising: (x) => through("denoising-autoencoder/encoder", "denoising-autoencoder/decoder", x),
   // The probabilities p(x|z) at the mean of q(z|x).
-  vae: (x) => forward(network("vae/decoder"), forward(network("vae/z_mean"), x)).map(sigmoid),
-  pca: (x) => forward(network("stacked-autoencoder/pca_decoder"), forward(network("stacked-autoencoder/pca_encoder"), x)),
+  vae: (x) => through("vae/z_mean", "vae/decoder", x).map(sigmoid),
+  pca: (x) => through("stacked-autoencoder/pca_encoder", "stacked-autoencoder/pca_decoder", x),
 };
 const IMAGE_SIZE = 112; // CSS pixels, 4 to a pixel of the image
 const MASK_SEED = 1;
-const SUMMARY_DELAY = 900; // ms after the last change until it is said
+
+/** Returns what a decoder makes of what an encoder makes of an image, by the names of both. */
+function through(encoder, decoder, x) {
+  return forward(network(decoder), forward(network(encoder), x));
+}
 
 /** Fills the live part in its body. */
 function startDraw(body) {
@@ -21,8 +25,9 @@ function startDraw(body) {
   const anomaly = createAnomaly();
   const opinion = createOpinion();
   const summary = createSummary();
-  const results = element("div", { class: "draw-results" }, masked.part, cards.part, verdict.part, anomaly.part, opinion.part);
-  body.append(element("div", { class: "draw" }, createPad(), results), summary.part);
+  const parts = [masked, cards, verdict, anomaly, opinion].map((one) => one.part);
+  const results = element("div", { class: "draw-results" }, ...parts);
+  body.append(element("div", { class: "draw" }, createPad(280, verdict.heading), results), summary.part);
   const update = onFrameSeen(body, () => {
     const x = currentDrawing();
     const seen = masked.of(x);
@@ -59,7 +64,7 @@ function createMaskChoice() {
   };
 }
 
-/** Returns an image with each pixel hidden with probability 1/2, the same ones every time: the recipe's masking noise. */
+/** Returns an image with pixels hidden with probability 1/2, the same ones every time: masking noise. */
 function maskPixels(x) {
   const random = createRandom(MASK_SEED);
   return x.map((pixel) => (random.uniform() < 0.5 ? 0 : pixel));
@@ -83,8 +88,8 @@ function createReconstructionCards() {
   );
   function showCards(x, seen) {
     drawImage28(input.canvas, seen);
-    const hidden = seen === x ? null : squaredError(x, seen);
-    setText(input.value, hidden === null ? "draw_pixels" : "draw_error", { error: hidden === null ? "" : decimals(hidden, 1) });
+    if (seen === x) setText(input.value, "draw_pixels");
+    else setText(input.value, "draw_error", { error: decimals(squaredError(x, seen), 1) });
     return names.map((name, i) => {
       const reconstruction = RECONSTRUCTIONS[name](seen);
       drawImage28(cards[i].canvas, reconstruction);
@@ -112,7 +117,6 @@ function createVerdict() {
     "div",
     { class: "draw-part" },
     element("h4", { text: "draw_classifier" }),
-    heading,
     element("ol", { class: "bars", label: "draw_probabilities" }, ...bars.map((bar) => bar.part)),
   );
   function showVerdict(x) {
@@ -123,13 +127,13 @@ function createVerdict() {
     bars.forEach((bar, digit) => bar.show(probabilities[digit], digit === best));
     return probabilities;
   }
-  return { part, show: showVerdict };
+  return { part, heading, show: showVerdict };
 }
 
 /** Returns a probability as text: a number of percent, never 0 or 100, which no softmax means. */
 function percent(probability) {
-  if (probability < 0.0005) return "< 0.1\u00a0%";
-  if (probability > 0.9995) return "> 99.9\u00a0%";
+  if (probability < 0.0005) return "<\u00a00.1\u00a0%";
+  if (probability > 0.9995) return ">\u00a099.9\u00a0%";
   return `${decimals(100 * probability, 1)}\u00a0%`;
 }
 
@@ -137,7 +141,8 @@ function percent(probability) {
 function createBar(name) {
   const fill = element("span", { class: "bar-fill" });
   const number = element("span", { class: "number" });
-  const part = element("li", {}, element("span", { class: "bar-name" }, name), element("span", { class: "bar" }, fill), number);
+  const bar = element("span", { class: "bar" }, fill);
+  const part = element("li", {}, element("span", {}, name), bar, number);
   return {
     part,
     show(probability, strong) {
@@ -180,16 +185,18 @@ function createAnomaly() {
     setLabel(strip, "draw_strip", { score: decimals(current.perInk, 3), digit: leftOut });
     showStrip();
   }
-  whenSeen(part, () => scoreDigits((scores) => {
-    references = scores;
-    showStrip();
-  }));
+  whenSeen(part, () =>
+    scoreDigits((scores) => {
+      references = scores;
+      showStrip();
+    }),
+  );
   return { part, show: showAnomaly };
 }
 
 /** Returns what the autoencoder that has not seen one digit gives back. */
 function anomalyReconstruction(x) {
-  return forward(network("anomaly-detection/decoder"), forward(network("anomaly-detection/encoder"), x));
+  return through("anomaly-detection/encoder", "anomaly-detection/decoder", x);
 }
 
 /** Scores the page's test digits, a few at a time so that nothing waits, and gives the callback [{label, perInk}]. */
@@ -267,13 +274,10 @@ function createOpinion() {
 /** Returns what a screen reader says when the drawing has come to rest. */
 function createSummary() {
   const part = element("p", { class: "unseen", role: "status" });
-  let timer = 0;
+  const say = sayLater(part);
   function showSummary([stacked, denoising, vae, pca], probabilities) {
-    const best = probabilities.indexOf(Math.max(...probabilities));
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      setText(part, "draw_summary", { digit: best, percent: percent(probabilities[best]), stacked, denoising, vae, pca });
-    }, SUMMARY_DELAY);
+    const digit = probabilities.indexOf(Math.max(...probabilities));
+    say("draw_summary", { digit, percent: percent(probabilities[digit]), stacked, denoising, vae, pca });
   }
   return { part, show: showSummary };
 }

@@ -74,7 +74,7 @@ function createRunner(button, body, step) {
   return { start };
 }
 
-/** Returns an image of zeros and ones: 1 where a pixel is at least 1/2, or ("drawn") with the pixel as its probability. */
+/** Returns an image of zeros and ones: 1 where a pixel is at least 1/2, or ("drawn") with the pixel's probability. */
 function binarise(x, how) {
   const random = createRandom(BINARY_SEED);
   return x.map((pixel) => ((how === "drawn" ? random.uniform() < pixel : pixel >= 0.5) ? 1 : 0));
@@ -82,7 +82,8 @@ function binarise(x, how) {
 
 /** Returns the elements of the part, and show() which fills them. */
 function createElboView() {
-  const buttons = ["elbo_once", "elbo_run", "elbo_restart"].map((key) => element("button", { type: "button", text: key }));
+  const keys = ["elbo_once", "elbo_run", "elbo_restart"];
+  const buttons = keys.map((key) => element("button", { type: "button", text: key }));
   const choice = createBinaryChoice();
   const input = createCard("elbo_input", "elbo_input_image");
   const output = createCard("elbo_output", "elbo_output_image");
@@ -136,15 +137,6 @@ function elboNumbers(draw, history) {
   };
 }
 
-/** Returns a function that gives an element a text when it has not been asked to for a while. */
-function sayLater(target) {
-  let timer = 0;
-  return (key, values) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => setText(target, key, values), SUMMARY_DELAY);
-  };
-}
-
 /** Returns the choice of how the drawing becomes zeros and ones. */
 function createBinaryChoice() {
   const inputs = ["threshold", "drawn"].map((value) => element("input", { type: "radio", name: "elbo-binary", value }));
@@ -176,7 +168,11 @@ function createBinaryChoice() {
 
 /** Returns the names of the colours of the history. */
 function createLegend() {
-  const names = [["reconstruction", "--plot-1"], ["kl", "--plot-2"], ["running", "--text"]];
+  const names = [
+    ["reconstruction", "--plot-1"],
+    ["kl", "--plot-2"],
+    ["running", "--text"],
+  ];
   const entries = names.map(([name, paint]) => {
     const swatch = element("span", { class: "swatch", style: `background: var(${paint})`, "aria-hidden": "true" });
     return element("li", {}, swatch, element("span", { text: `elbo_legend_${name}` }));
@@ -188,7 +184,10 @@ function createLegend() {
 function historyRanges(history) {
   const last = Math.max(history.length, DRAWS_SHOWN);
   const high = Math.max(...history.map((one) => one.reconstruction + one.kl));
-  return [[last - DRAWS_SHOWN, last], [0, 20 * Math.ceil((1.1 * high) / 20)]];
+  return [
+    [last - DRAWS_SHOWN, last],
+    [0, 20 * Math.ceil((1.1 * high) / 20)],
+  ];
 }
 
 /** Paints the last draws as stacked bars, the divergence below, and the running mean of all draws up to each. */
@@ -208,7 +207,11 @@ function paintHistory(context, scales, history) {
   });
   context.strokeStyle = colour("--text");
   context.lineWidth = 2.5;
-  paintLine(context, means.map((mean) => toX(mean[0])), means.map((mean) => toY(mean[1])));
+  paintLine(
+    context,
+    means.map((mean) => toX(mean[0])),
+    means.map((mean) => toY(mean[1])),
+  );
 }
 
 function paintBar(context, paint, left, width, from, to) {
@@ -216,12 +219,15 @@ function paintBar(context, paint, left, width, from, to) {
   context.fillRect(left, Math.min(from, to), width, Math.abs(to - from));
 }
 
-/** Paints q(z_j|x), its mean and one standard deviation on both sides, for each latent, over the prior's; and the draw. */
+/** Paints for each latent the mean of q(z_j|x) and one standard deviation around it, over the prior's, and the draw. */
 function paintLatents(context, canvas, posterior, z) {
   const count = z.length;
   const deviations = posterior.logVar.map((logVar) => Math.exp(0.5 * logVar));
   const reach = Math.max(2, ...z.map(Math.abs), ...posterior.mean.map((mean, j) => Math.abs(mean) + deviations[j]));
-  const [x, y] = [[0, count], [-1.1 * reach, 1.1 * reach]];
+  const [x, y] = [
+    [0, count],
+    [-1.1 * reach, 1.1 * reach],
+  ];
   const scales = plotScales(canvas, x, y);
   const { toX, toY, box } = scales;
   context.fillStyle = colour("--plot-3");

@@ -1,4 +1,4 @@
-// The words of the page, in English or Chinese, and the two buttons between them. The address keeps a choice of Chinese.
+// The words of the page, in English or Chinese, and the two buttons between them. The address keeps Chinese.
 // Words that a script puts into an element by setText or setLabel follow the language by themselves.
 
 const HTML_LANGUAGES = { en: "en", zh: "zh-Hans" };
@@ -41,6 +41,17 @@ function setLabel(target, key, values) {
   return target;
 }
 
+const SAY_DELAY = 900; // ms
+
+/** Returns a function that gives an element the text of a key once it has not been asked to for a while: for status. */
+function sayLater(target) {
+  let timer = 0;
+  return (key, values) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => setText(target, key, values), SAY_DELAY);
+  };
+}
+
 function showText(target) {
   const { key, values } = textOfElement.get(target) || { key: target.dataset.textKey };
   const text = t(key, values);
@@ -54,7 +65,7 @@ function showLabel(target) {
 
 /** Shows the page in a language, "en" or "zh". */
 function setLanguage(name) {
-  if (!(name in HTML_LANGUAGES) || name === language) return;
+  if (!Object.keys(HTML_LANGUAGES).includes(name) || name === language) return;
   language = name;
   document.documentElement.lang = HTML_LANGUAGES[name];
   document.documentElement.dataset.language = name;

@@ -1,5 +1,5 @@
-// Starts the page: its address, its language, its live parts. Each start builds the elements of its part at once, so that
-// nothing moves later, and waits with whenSeen before it decodes networks or draws.
+// Starts the page: its address, its language, its live parts. Each start builds its elements at once, so that nothing
+// moves later, and waits with onFrameSeen or whenSeen before it decodes networks or draws.
 
 let parsedData = null;
 const decodedNetworks = new Map();

@@ -1,6 +1,6 @@
-// The drawing of the page: one, shared by all parts. createPad() returns a grid to draw on, its buttons and test digits.
+// The drawing of the page: one, shared by all parts. createPad() returns a grid to draw on with test digits.
 // Drawn is on a paper finer than MNIST's pixels, which centreDigit brings to MNIST's form. In the address: digit=37, a
-// test digit of the page; or draw=..., a drawing's 784 pixels of 8 bits, base64url, runs of zeros as 0 and their length.
+// test digit of the page; or draw=..., a drawing's 784 bytes in base64url, each run of zeros as 0 and its length.
 
 const PAPER = 112; // pixels of the paper along each side, 4 to one of MNIST's
 const PAPER_PIXEL = PAPER / SIDE;
@@ -13,7 +13,7 @@ const DEFAULT_DIGIT = 20; // the first 2
 const drawingCallbacks = [];
 const pads = [];
 const undoSheets = [];
-// pixels: as MNIST, null until asked for after a stroke; digit: the test digit's number, or null of a drawing; paper: what is on the grid.
+// pixels: as MNIST, null until asked for after a stroke; digit: the test digit's number or null; paper: the grid's ink.
 let sheet = { pixels: new Float32Array(SIDE ** 2), digit: null, paper: new Float32Array(PAPER ** 2) };
 let paperPixels = null;
 let testDigits = null;
@@ -59,7 +59,10 @@ function encodePixels(pixels) {
     while (run < 255 && i + 1 < pixels.length && Math.round(255 * pixels[i + 1]) === 0) [run, i] = [run + 1, i + 1];
     bytes.push(run);
   }
-  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  return btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .replace(/=+$/, "");
 }
 
 /** Returns the pixels of encodePixels' text, or null if it is none. */
@@ -148,7 +151,7 @@ function restoreDrawing() {
   if (number !== null) takeDigit(number);
 }
 
-/** Puts ink on the paper, or takes it off, along a straight stroke from one point to another, in pixels of the paper. */
+/** Puts ink on the paper, or takes it off, along a straight stroke between two points, in pixels of the paper. */
 function stroke(from, to, erase) {
   const reach = (erase ? ERASER : BRUSH) + SOFT / 2;
   const [left, right] = [Math.min(from.x, to.x) - reach, Math.max(from.x, to.x) + reach];
@@ -188,7 +191,10 @@ function paintPaper(context, width, pen) {
   if (!pen.shown) return;
   const scale = width / PAPER;
   // A dark ring in a light one: to be seen on ink and on the ground.
-  for (const [line, paint] of [[4, "#000000"], [2, pen.down ? "#ffb000" : "#7cc0ff"]]) {
+  for (const [line, paint] of [
+    [4, "#000000"],
+    [2, pen.down ? "#ffb000" : "#7cc0ff"],
+  ]) {
     context.lineWidth = line;
     context.strokeStyle = paint;
     context.beginPath();
@@ -197,8 +203,8 @@ function paintPaper(context, width, pen) {
   }
 }
 
-/** Returns the element of a pad of so many CSS pixels: as many as wanted in the page, all showing the one drawing. */
-function createPad(size = 280) {
+/** Returns the element of a pad of so many CSS pixels, elements of `below` under its tools; all show one drawing. */
+function createPad(size = 280, ...below) {
   const canvas = createCanvas(size, size, "pad_canvas");
   const said = element("p", { class: "unseen", role: "status" });
   const help = element("p", { class: "pad-help", id: `pad-help-${pads.length}`, text: "pad_help" });
@@ -211,7 +217,7 @@ function createPad(size = 280) {
   pads.push(pad);
   listenToPointer(pad);
   listenToKeys(pad);
-  return element("div", { class: "pad" }, canvas, createTools(pad), createDigitChoice(pad), help, said);
+  return element("div", { class: "pad" }, canvas, createTools(pad), ...below, createDigitChoice(pad), help, said);
 }
 
 /** Returns the buttons of a pad: eraser, undo, clear. */

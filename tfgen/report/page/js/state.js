@@ -1,7 +1,7 @@
 // What the page shows, in its address: #ANCHOR!key=value&key=value, such as #live-draw!digit=37&lang=zh.
 // ANCHOR is an element's id, as in any address, and may be empty; keys and values are escaped as in a query.
-// A plain #A5 (a link of the page) keeps what is shown. Each part has keys of its own: "draw" (the drawing, or "digit"),
-// "lang"; the other parts write keys that begin with their name, such as "plane" or "gan-epoch".
+// A plain #A5 (a link of the page) keeps what is shown. Keys of the whole page: lang=zh, and digit or draw, the drawing
+// (see pad.js); of one part: mask=1 (draw.js), and what begins with the part's name, such as elbo-binary.
 
 const WRITE_DELAY = 400; // ms: Safari allows 100 changes of the address in 30 seconds
 const stateCallbacks = [];
