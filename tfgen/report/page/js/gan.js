@@ -1,5 +1,5 @@
-// One noise through the training: the same noises through generators of several epochs, each image judged by the
-// discriminator of its epoch, a walk between two of the noises, and the same judgement of images that no generator made.
+// The same noises through generators of several epochs, each image judged by the discriminator of its epoch; a walk
+// between two of the noises; and the same judgement of images that nothing generated.
 
 const GAN_IMAGES = 16;
 const GAN_WALK_STEPS = 100; // of the slider from one noise to the other
@@ -8,9 +8,10 @@ const GAN_WALK_SECONDS = 4;
 /** Fills the live part in its body. */
 function startGan(body) {
   const { epochs } = pageData().gan;
-  // epoch: the position among the epochs; ends: of the walk, two of the noises; step: of the walk; digit: a test digit.
-  const gan = { seed: 0, epoch: epochs.length - 1, ends: [0, 1], nextEnd: 0, step: 50, digit: 0, noises: [], made: new Map() };
-  Object.assign(gan, { playing: 0, cells: [] });
+  // In the address: seed of the noises; epoch, its position among the epochs; ends of the walk, two of the noises; step
+  // of the walk; digit, a test digit. Beside it: which end the next press chooses; the images made, by epoch.
+  const shown = { seed: 0, epoch: epochs.length - 1, ends: [0, 1], step: GAN_WALK_STEPS / 2, digit: 0 };
+  const gan = { ...shown, nextEnd: 0, noises: [], made: new Map(), playing: 0 };
   buildGan(gan, body);
   gan.update = onFrameSeen(body, () => showGan(gan));
   const restore = () => {
@@ -25,34 +26,51 @@ function startGan(body) {
 
 /** Makes the elements: epochs, the grid, the walk, the comparison. */
 function buildGan(gan, body) {
-  gan.epochSlider = createSlider(pageData().gan.epochs.length - 1, "gan_epoch_slider", (value) => setGan(gan, { epoch: value }));
+  gan.said = element("p", { class: "unseen", role: "status" });
+  const help = element("p", { class: "hint", text: "gan_help" });
+  body.append(createEpochTools(gan), createGanGrid(gan), help);
+  body.append(element("h4", { text: "gan_walk" }), createWalkTools(gan));
+  body.append(element("h4", { text: "gan_compare" }), element("p", { class: "hint", text: "gan_compare_help" }));
+  body.append(createComparison(gan), createPadDrawer(), gan.said);
+}
+
+/** Returns the slider over the epochs and the button for other noises. */
+function createEpochTools(gan) {
+  const last = pageData().gan.epochs.length - 1;
+  gan.epochSlider = createSlider(last, "gan_epoch_slider", (value) => setGan(gan, { epoch: value }));
   gan.epochText = element("output", { class: "numbers" });
+  const slider = element("label", { class: "slider" }, gan.epochText, gan.epochSlider);
   const again = element("button", { type: "button", text: "gan_new", onclick: () => newNoises(gan) });
+  return element("div", { class: "tools" }, slider, again);
+}
+
+function createGanGrid(gan) {
   gan.cells = Array.from({ length: GAN_IMAGES }, (_, i) => createGanCell(gan, i));
-  const grid = element("div", { class: "gan-grid", role: "group", label: "gan_grid" }, ...gan.cells.map((cell) => cell.button));
-  gan.walkSlider = createSlider(GAN_WALK_STEPS, "gan_walk_slider", (value) => {
+  const buttons = gan.cells.map((cell) => cell.button);
+  return element("div", { class: "gan-grid", role: "group", label: "gan_grid" }, ...buttons);
+}
+
+/** Returns the image on the walk, the slider along it, and the button that walks. */
+function createWalkTools(gan) {
+  const walkTo = (step) => {
     stopWalk(gan);
-    setGan(gan, { step: value });
-  });
-  gan.walkText = element("output", { class: "numbers" });
-  gan.play = element("button", { type: "button", text: "gan_play", onclick: () => (gan.playing ? stopWalk(gan) : startWalk(gan)) });
+    setGan(gan, { step });
+  };
+  const playOrStop = () => (gan.playing ? stopWalk(gan) : startWalk(gan));
   gan.walk = createJudged("gan_walk_image", 112);
+  gan.walkSlider = createSlider(GAN_WALK_STEPS, "gan_walk_slider", walkTo);
+  gan.walkText = element("output", { class: "numbers" });
+  gan.play = element("button", { type: "button", text: "gan_play", onclick: playOrStop });
+  const slider = element("label", { class: "slider" }, gan.walkText, gan.walkSlider);
+  return element("div", { class: "tools" }, gan.walk.element, slider, gan.play);
+}
+
+/** Returns what D makes of a test digit and of the drawing. */
+function createComparison(gan) {
   gan.test = createJudged("gan_test_image", 112);
   gan.own = createJudged("gan_own_image", 112);
   const other = element("button", { type: "button", text: "gan_other", onclick: () => nextDigit(gan) });
-  gan.said = element("p", { class: "unseen", role: "status" });
-  body.append(
-    element("div", { class: "tools" }, element("label", { class: "slider" }, gan.epochText, gan.epochSlider), again),
-    grid,
-    element("p", { class: "hint", text: "gan_help" }),
-    element("h4", { text: "gan_walk" }),
-    element("div", { class: "tools" }, gan.walk.element, element("label", { class: "slider" }, gan.walkText, gan.walkSlider), gan.play),
-    element("h4", { text: "gan_compare" }),
-    element("p", { class: "hint", text: "gan_compare_help" }),
-    element("div", { class: "tools" }, gan.test.element, gan.own.element, other),
-    createPadDrawer(),
-    gan.said,
-  );
+  return element("div", { class: "tools" }, gan.test.element, gan.own.element, other);
 }
 
 /** Returns a slider from 0 to `last` in whole steps, which calls the callback with its value. */
@@ -178,11 +196,15 @@ function imagesOfEpoch(gan) {
     Object.assign(gan, { noises: gan.cells.map(() => sampleNoise(random, noise, dim)), noisesOf: gan.seed });
     gan.made.clear();
   }
-  if (!gan.made.has(gan.epoch)) gan.made.set(gan.epoch, gan.noises.map((noise) => generateAndJudge(gan, noise)));
+  if (!gan.made.has(gan.epoch))
+    gan.made.set(
+      gan.epoch,
+      gan.noises.map((noise) => generateAndJudge(gan, noise)),
+    );
   return gan.made.get(gan.epoch);
 }
 
-/** Returns the noise at the walk's place: along the sphere on which Gaussian noise lies, else straight, as cubes allow. */
+/** Returns the noise at the walk's place: along the sphere near which Gaussian noise lies, else straight. */
 function walkNoise({ noises, ends: [a, b], step }) {
   const between = pageData().gan.noise === "gaussian" ? sphericalInterpolate : interpolate;
   return between(noises[a], noises[b], step / GAN_WALK_STEPS);
@@ -206,7 +228,11 @@ function showGan(gan) {
   gan.test.element.hidden = !test;
   if (test) showOnce(gan.test, [gan.epoch, gan.digit], judged(test));
   showOnce(gan.own, [gan.epoch, currentDrawing()], judged(currentDrawing()));
-  for (const [judged, key] of [[gan.walk, "gan_d_walk"], [gan.test, "gan_d_test"], [gan.own, "gan_d_own"]]) {
+  for (const [judged, key] of [
+    [gan.walk, "gan_d_walk"],
+    [gan.test, "gan_d_test"],
+    [gan.own, "gan_d_own"],
+  ]) {
     if (judged.shown) judged.number.textContent = t(key, { d: decimals(judged.probability, 2) });
   }
 }

@@ -10,12 +10,18 @@ const PLANE_LENS = { size: 112, reach: 0.3 }; // CSS pixels; of the code to each
 // What a plane is made of. range: of both axes, or null for that of the codes; pixels: of the decoder's output.
 const PLANES = [
   {
-    ...{ id: "autoencoder", codes: "clustering-autoencoder", decoder: "clustering-autoencoder/decoder", range: null },
+    id: "autoencoder",
+    codes: "clustering-autoencoder",
+    decoder: "clustering-autoencoder/decoder",
+    range: null,
     pixels: (output) => output,
     encode: (x) => ({ mean: forward(network("clustering-autoencoder/encoder"), x), logVar: null }),
   },
   {
-    ...{ id: "vae", codes: "vae-2d", decoder: "vae-2d/decoder", range: [-3, 3] },
+    id: "vae",
+    codes: "vae-2d",
+    decoder: "vae-2d/decoder",
+    range: [-3, 3],
     pixels: (logits) => logits.map(sigmoid),
     encode: (x) => ({ mean: forward(network("vae-2d/z_mean"), x), logVar: forward(network("vae-2d/z_log_var"), x) }),
   },
@@ -66,7 +72,11 @@ function isPressed(button) {
 /** Returns a pad in a drawer, made when it is first opened: to draw where the drawing's code is seen. */
 function createPadDrawer() {
   const drawer = element("details", { class: "drawer" }, element("summary", { text: "plane_draw" }));
-  drawer.addEventListener("toggle", () => drawer.append(createPad(224)), { once: true });
+  const fill = () => {
+    drawer.append(createPad(224));
+    showPapers();
+  };
+  drawer.addEventListener("toggle", fill, { once: true });
   return drawer;
 }
 
@@ -303,7 +313,10 @@ function paintMarks(context, plane) {
   const [x, y] = [scales.toX(point[0]), scales.toY(point[1])];
   paintTwice(context, () => {
     context.beginPath();
-    for (const [from, to] of [[-14, -6], [6, 14]]) {
+    for (const [from, to] of [
+      [-14, -6],
+      [6, 14],
+    ]) {
       context.moveTo(x + from, y);
       context.lineTo(x + to, y);
       context.moveTo(x, y + from);
@@ -317,17 +330,21 @@ function paintMarks(context, plane) {
 
 /** Paints a drawing's code as a diamond, and around it the posterior at one and two standard deviations. */
 function paintOwn(context, { toX, toY }, { mean, logVar }) {
-  paintTwice(context, () => {
-    const [x, y] = [toX(mean[0]), toY(mean[1])];
-    const r = logVar ? 3 : 6;
-    paintLine(context, [x, x + r, x, x - r, x], [y - r, y, y + r, y, y - r]);
-    for (const deviations of logVar ? [1, 2] : []) {
-      const { radiusX, radiusY } = posteriorEllipse(mean, logVar, deviations);
-      context.beginPath();
-      context.ellipse(x, y, toX(radiusX) - toX(0), toY(0) - toY(radiusY), 0, 0, 2 * Math.PI);
-      context.stroke();
-    }
-  }, "--warn");
+  paintTwice(
+    context,
+    () => {
+      const [x, y] = [toX(mean[0]), toY(mean[1])];
+      const r = logVar ? 3 : 6;
+      paintLine(context, [x, x + r, x, x - r, x], [y - r, y, y + r, y, y - r]);
+      for (const deviations of logVar ? [1, 2] : []) {
+        const { radiusX, radiusY } = posteriorEllipse(mean, logVar, deviations);
+        context.beginPath();
+        context.ellipse(x, y, toX(radiusX) - toX(0), toY(0) - toY(radiusY), 0, 0, 2 * Math.PI);
+        context.stroke();
+      }
+    },
+    "--warn",
+  );
 }
 
 /** Paints what lies around the drawing's posterior, which is narrow, enlarged: how wide on the plane, it says below. */
@@ -353,7 +370,10 @@ function paintLens(context, size, { posterior }) {
 
 /** Paints lines in a colour over a broader ground, to be seen on points and on images. */
 function paintTwice(context, paint, name = "--text") {
-  for (const [width, line] of [[5, "--background"], [2, name]]) {
+  for (const [width, line] of [
+    [5, "--background"],
+    [2, name],
+  ]) {
     context.lineWidth = width;
     context.strokeStyle = colour(line);
     paint();
