@@ -69,8 +69,8 @@ function createWalkTools(gan) {
 function createComparison(gan) {
   gan.test = createJudged("gan_test_image", 112);
   gan.own = createJudged("gan_own_image", 112);
-  const other = element("button", { type: "button", text: "gan_other", onclick: () => nextDigit(gan) });
-  return element("div", { class: "tools" }, gan.test.element, gan.own.element, other);
+  gan.other = element("button", { type: "button", text: "gan_other", onclick: () => nextDigit(gan) });
+  return element("div", { class: "tools" }, gan.test.element, gan.own.element, gan.other);
 }
 
 /** Returns a slider from 0 to `last` in whole steps, which calls the callback with its value. */
@@ -225,7 +225,7 @@ function showGan(gan) {
   showOnce(gan.walk, [gan.seed, gan.epoch, ...gan.ends, gan.step], () => generateAndJudge(gan, walkNoise(gan)));
   const judged = (pixels) => () => ({ pixels, probability: judge(gan, pixels) });
   const test = digits().images[gan.digit];
-  gan.test.element.hidden = !test;
+  gan.test.element.hidden = gan.other.hidden = !test;
   if (test) showOnce(gan.test, [gan.epoch, gan.digit], judged(test));
   showOnce(gan.own, [gan.epoch, currentDrawing()], judged(currentDrawing()));
   for (const [judged, key] of [

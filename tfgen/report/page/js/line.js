@@ -34,7 +34,7 @@ function startLine(body) {
 /** Makes the elements: options, buttons, numbers, four charts. */
 function buildLine(line, body) {
   line.run = element("button", { type: "button", class: "primary", text: "line_start", onclick: () => pressRun(line) });
-  line.reset = element("button", { type: "button", text: "line_reset", onclick: () => resetLine(line) });
+  const reset = element("button", { type: "button", text: "line_reset", onclick: () => resetLine(line) });
   line.numbers = element("p", { class: "numbers" });
   line.said = element("p", { class: "unseen", role: "status" });
   const { generatorUnits, discriminatorUnits, batchSize } = DEFAULT_LINE_GAN;
@@ -42,7 +42,7 @@ function buildLine(line, body) {
   body.append(
     createPresets(line),
     createLineFields(line),
-    element("div", { class: "tools" }, line.run, line.reset),
+    element("div", { class: "tools" }, line.run, reset),
     line.numbers,
     createLineCharts(line),
     element("p", { class: "hint", text: "line_help" }),
@@ -270,7 +270,6 @@ const LINE_RUN_KEYS = { ready: "line_start", running: "line_pause", paused: "lin
 /** Shows everything as it stands. */
 function showLine(line) {
   setText(line.run, LINE_RUN_KEYS[line.phase]);
-  line.reset.disabled = line.phase === "ready";
   const densities = line.state ? line.state.densities : freshDensities(line);
   showDensities(line.charts, densities);
   showDivergence(line);

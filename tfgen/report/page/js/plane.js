@@ -110,13 +110,13 @@ function createPlane(kind) {
   const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own };
   Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false });
   Object.assign(plane, { update() {}, updateGrid() {} });
-  const toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
+  plane.toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
   plane.element = element(
     "div",
     { class: "plane", role: "group", label: `plane_${kind.id}` },
     element("h4", { text: `plane_${kind.id}` }),
     element("div", { class: "layers" }, ...layers),
-    element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, toOwn)),
+    element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, plane.toOwn)),
   );
   if (kind.range) {
     plane.lens = createCanvas(PLANE_LENS.size, PLANE_LENS.size, "plane_lens");
@@ -281,6 +281,7 @@ function showPoint(plane) {
 function placeDrawing(plane) {
   const x = currentDrawing();
   plane.posterior = x.some((pixel) => pixel > 0) ? plane.encode(x) : null;
+  plane.toOwn.disabled = !plane.posterior;
   repaint(plane.marksCanvas);
   if (plane.lens) repaint(plane.lens);
   writeOwn(plane);
