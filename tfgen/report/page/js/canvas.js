@@ -116,7 +116,6 @@ function createCanvas(width, height, labelKey) {
   const form = width === height ? "aspect-ratio: 1" : `height: ${height}px`;
   canvas.style.cssText = `width: ${width}px; max-width: 100%; ${form}`;
   Object.assign(canvas.dataset, { width, height });
-  fitCanvas(canvas);
   sizes.observe(canvas);
   return canvas;
 }
@@ -128,15 +127,17 @@ const sizes = new ResizeObserver((entries) => {
     if (!contentRect.width || Math.abs(contentRect.width - width) < 0.5) continue;
     target.dataset.width = contentRect.width;
     if (width === height) target.dataset.height = contentRect.width;
-    fitCanvas(target);
     if (paints.has(target)) repaint(target);
   }
 });
 
-/** Gives a canvas as many pixels as the screen has for it, which empties it. */
+/** Gives a canvas as many pixels as the screen has for it. */
 function fitCanvas(canvas) {
-  canvas.width = Math.round(canvas.dataset.width * devicePixelRatio);
-  canvas.height = Math.round(canvas.dataset.height * devicePixelRatio);
+  const [width, height] = [canvas.dataset.width, canvas.dataset.height].map((size) =>
+    Math.round(size * devicePixelRatio),
+  );
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
 }
 
 /** Paints a canvas by paint(context, width, height), in CSS pixels, and again whenever it has to look otherwise. */
@@ -146,6 +147,7 @@ function show(canvas, paint) {
 }
 
 function repaint(canvas) {
+  fitCanvas(canvas);
   const [width, height] = [Number(canvas.dataset.width), Number(canvas.dataset.height)];
   const context = canvas.getContext("2d");
   context.setTransform(canvas.width / width, 0, 0, canvas.height / height, 0, 0);
@@ -175,19 +177,15 @@ function startCanvas() {
     colours.clear();
     repaintAll();
   });
-  const watchDensity = () => {
-    const density = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
-    density.addEventListener(
-      "change",
-      () => {
-        paints.forEach((_, canvas) => fitCanvas(canvas));
-        repaintAll();
-        watchDensity();
-      },
-      { once: true },
-    );
+  let density = devicePixelRatio;
+  const followDensity = () => {
+    if (devicePixelRatio === density) return;
+    density = devicePixelRatio;
+    repaintAll();
   };
-  watchDensity();
+  // Zooming resizes; a window that goes to another screen changes the answer to this query.
+  addEventListener("resize", followDensity);
+  matchMedia(`(resolution: ${density}dppx)`).addEventListener("change", followDensity);
 }
 
 /** Returns [red, green, blue] of "#rrggbb". */
