@@ -1,5 +1,5 @@
-// One noise through the training: the same noises through generators of several epochs, each image judged by the
-// discriminator of its epoch, a walk between two of the noises, and the same judgement of images that no generator made.
+// The same noises through generators of several epochs, each image judged by the discriminator of its epoch; a walk
+// between two of the noises; and the same judgement of images that nothing generated.
 
 const GAN_IMAGES = 16;
 const GAN_WALK_STEPS = 100; // of the slider from one noise to the other
@@ -8,9 +8,10 @@ const GAN_WALK_SECONDS = 4;
 /** Fills the live part in its body. */
 function startGan(body) {
   const { epochs } = pageData().gan;
-  // epoch: the position among the epochs; ends: of the walk, two of the noises; step: of the walk; digit: a test digit.
-  const gan = { seed: 0, epoch: epochs.length - 1, ends: [0, 1], nextEnd: 0, step: 50, digit: 0, noises: [], made: new Map() };
-  Object.assign(gan, { playing: 0, cells: [] });
+  // In the address: seed of the noises; epoch, its position among the epochs; ends of the walk, two of the noises; step
+  // of the walk; digit, a test digit. Beside it: which end the next press chooses; the images made, by epoch.
+  const shown = { seed: 0, epoch: epochs.length - 1, ends: [0, 1], step: GAN_WALK_STEPS / 2, digit: 0 };
+  const gan = { ...shown, nextEnd: 0, noises: [], made: new Map(), playing: 0 };
   buildGan(gan, body);
   gan.update = onFrameSeen(body, () => showGan(gan));
   const restore = () => {
@@ -25,34 +26,51 @@ function startGan(body) {
 
 /** Makes the elements: epochs, the grid, the walk, the comparison. */
 function buildGan(gan, body) {
-  gan.epochSlider = createSlider(pageData().gan.epochs.length - 1, "gan_epoch_slider", (value) => setGan(gan, { epoch: value }));
-  gan.epochText = element("output", { class: "numbers" });
-  const again = element("button", { type: "button", text: "gan_new", onclick: () => newNoises(gan) });
-  gan.cells = Array.from({ length: GAN_IMAGES }, (_, i) => createGanCell(gan, i));
-  const grid = element("div", { class: "gan-grid", role: "group", label: "gan_grid" }, ...gan.cells.map((cell) => cell.button));
-  gan.walkSlider = createSlider(GAN_WALK_STEPS, "gan_walk_slider", (value) => {
-    stopWalk(gan);
-    setGan(gan, { step: value });
-  });
-  gan.walkText = element("output", { class: "numbers" });
-  gan.play = element("button", { type: "button", text: "gan_play", onclick: () => (gan.playing ? stopWalk(gan) : startWalk(gan)) });
-  gan.walk = createVerdict("gan_walk_image", 112);
-  gan.test = createVerdict("gan_test_image", 112);
-  gan.own = createVerdict("gan_own_image", 112);
-  const other = element("button", { type: "button", text: "gan_other", onclick: () => nextDigit(gan) });
   gan.said = element("p", { class: "unseen", role: "status" });
-  body.append(
-    element("div", { class: "tools" }, element("label", { class: "slider" }, gan.epochText, gan.epochSlider), again),
-    grid,
-    element("p", { class: "hint", text: "gan_help" }),
-    element("h4", { text: "gan_walk" }),
-    element("div", { class: "tools" }, gan.walk.element, element("label", { class: "slider" }, gan.walkText, gan.walkSlider), gan.play),
-    element("h4", { text: "gan_compare" }),
-    element("p", { class: "hint", text: "gan_compare_help" }),
-    element("div", { class: "tools" }, gan.test.element, gan.own.element, other),
-    createPadDrawer(),
-    gan.said,
-  );
+  const help = element("p", { class: "hint", text: "gan_help" });
+  body.append(createEpochTools(gan), createGanGrid(gan), help);
+  body.append(element("h4", { text: "gan_walk" }), createWalkTools(gan));
+  body.append(element("h4", { text: "gan_compare" }), element("p", { class: "hint", text: "gan_compare_help" }));
+  body.append(createComparison(gan), createPadDrawer(), gan.said);
+}
+
+/** Returns the slider over the epochs and the button for other noises. */
+function createEpochTools(gan) {
+  const last = pageData().gan.epochs.length - 1;
+  gan.epochSlider = createSlider(last, "gan_epoch_slider", (value) => setGan(gan, { epoch: value }));
+  gan.epochText = element("output", { class: "numbers" });
+  const slider = element("label", { class: "slider" }, gan.epochText, gan.epochSlider);
+  const again = element("button", { type: "button", text: "gan_new", onclick: () => newNoises(gan) });
+  return element("div", { class: "tools" }, slider, again);
+}
+
+function createGanGrid(gan) {
+  gan.cells = Array.from({ length: GAN_IMAGES }, (_, i) => createGanCell(gan, i));
+  const buttons = gan.cells.map((cell) => cell.button);
+  return element("div", { class: "gan-grid", role: "group", label: "gan_grid" }, ...buttons);
+}
+
+/** Returns the image on the walk, the slider along it, and the button that walks. */
+function createWalkTools(gan) {
+  const walkTo = (step) => {
+    stopWalk(gan);
+    setGan(gan, { step });
+  };
+  const playOrStop = () => (gan.playing ? stopWalk(gan) : startWalk(gan));
+  gan.walk = createJudged("gan_walk_image", 112);
+  gan.walkSlider = createSlider(GAN_WALK_STEPS, "gan_walk_slider", walkTo);
+  gan.walkText = element("output", { class: "numbers" });
+  gan.play = element("button", { type: "button", text: "gan_play", onclick: playOrStop });
+  const slider = element("label", { class: "slider" }, gan.walkText, gan.walkSlider);
+  return element("div", { class: "tools" }, gan.walk.element, slider, gan.play);
+}
+
+/** Returns what D makes of a test digit and of the drawing. */
+function createComparison(gan) {
+  gan.test = createJudged("gan_test_image", 112);
+  gan.own = createJudged("gan_own_image", 112);
+  gan.other = element("button", { type: "button", text: "gan_other", onclick: () => nextDigit(gan) });
+  return element("div", { class: "tools" }, gan.test.element, gan.own.element, gan.other);
 }
 
 /** Returns a slider from 0 to `last` in whole steps, which calls the callback with its value. */
@@ -63,23 +81,23 @@ function createSlider(last, key, callback) {
 }
 
 /** Returns an image's canvas over what D makes of it, a bar and a number. */
-function createVerdict(key, size) {
+function createJudged(key, size) {
   const canvas = createCanvas(size, size, key);
   const bar = element("i");
   const number = element("span", { class: "numbers" });
-  const caption = element("span", { class: "bar", "aria-hidden": "true" }, bar);
-  return { canvas, bar, number, element: element("div", { class: "verdict" }, canvas, caption, number) };
+  const caption = element("span", { class: "judged-bar", "aria-hidden": "true" }, bar);
+  return { canvas, bar, number, element: element("div", { class: "judged" }, canvas, caption, number) };
 }
 
 /** Returns one image of the grid: a button that makes it an end of the walk. */
 function createGanCell(gan, i) {
-  const verdict = createVerdict("gan_image", 76);
+  const judged = createJudged("gan_image", 76);
   // The button has the name.
-  verdict.canvas.setAttribute("aria-hidden", "true");
+  judged.canvas.setAttribute("aria-hidden", "true");
   const end = element("b", { "aria-hidden": "true" });
-  const button = element("button", { type: "button", class: "gan-cell" }, verdict.element, end);
+  const button = element("button", { type: "button", class: "gan-cell" }, judged.element, end);
   button.addEventListener("click", () => chooseEnd(gan, i));
-  return { ...verdict, button, end };
+  return { ...judged, button, end };
 }
 
 /** Takes new values, writes them into the address, and shows them. */
@@ -178,11 +196,15 @@ function imagesOfEpoch(gan) {
     Object.assign(gan, { noises: gan.cells.map(() => sampleNoise(random, noise, dim)), noisesOf: gan.seed });
     gan.made.clear();
   }
-  if (!gan.made.has(gan.epoch)) gan.made.set(gan.epoch, gan.noises.map((noise) => generateAndJudge(gan, noise)));
+  if (!gan.made.has(gan.epoch))
+    gan.made.set(
+      gan.epoch,
+      gan.noises.map((noise) => generateAndJudge(gan, noise)),
+    );
   return gan.made.get(gan.epoch);
 }
 
-/** Returns the noise at the walk's place: along the sphere on which Gaussian noise lies, else straight, as cubes allow. */
+/** Returns the noise at the walk's place: along the sphere near which Gaussian noise lies, else straight. */
 function walkNoise({ noises, ends: [a, b], step }) {
   const between = pageData().gan.noise === "gaussian" ? sphericalInterpolate : interpolate;
   return between(noises[a], noises[b], step / GAN_WALK_STEPS);
@@ -196,18 +218,22 @@ function showGan(gan) {
   gan.epochSlider.setAttribute("aria-valuetext", t("gan_epoch", { epoch: epochs[gan.epoch] }));
   gan.epochText.textContent = t("gan_epoch", { epoch: epochs[gan.epoch] });
   gan.cells.forEach((cell, i) => showGanCell(gan, cell, images[i], i));
-  const t_ = decimals(gan.step / GAN_WALK_STEPS, 2);
+  const place = decimals(gan.step / GAN_WALK_STEPS, 2);
   gan.walkSlider.value = gan.step;
-  gan.walkText.textContent = t("gan_walk_at", { t: t_ });
-  gan.walkSlider.setAttribute("aria-valuetext", t("gan_walk_at", { t: t_ }));
+  gan.walkText.textContent = t("gan_walk_at", { t: place });
+  gan.walkSlider.setAttribute("aria-valuetext", t("gan_walk_at", { t: place }));
   showOnce(gan.walk, [gan.seed, gan.epoch, ...gan.ends, gan.step], () => generateAndJudge(gan, walkNoise(gan)));
   const judged = (pixels) => () => ({ pixels, probability: judge(gan, pixels) });
   const test = digits().images[gan.digit];
-  gan.test.element.hidden = !test;
+  gan.test.element.hidden = gan.other.hidden = !test;
   if (test) showOnce(gan.test, [gan.epoch, gan.digit], judged(test));
   showOnce(gan.own, [gan.epoch, currentDrawing()], judged(currentDrawing()));
-  for (const [verdict, key] of [[gan.walk, "gan_d_walk"], [gan.test, "gan_d_test"], [gan.own, "gan_d_own"]]) {
-    if (verdict.shown) verdict.number.textContent = t(key, { d: decimals(verdict.probability, 2) });
+  for (const [judged, key] of [
+    [gan.walk, "gan_d_walk"],
+    [gan.test, "gan_d_test"],
+    [gan.own, "gan_d_own"],
+  ]) {
+    if (judged.shown) judged.number.textContent = t(key, { d: decimals(judged.probability, 2) });
   }
 }
 
@@ -222,10 +248,10 @@ function showGanCell(gan, cell, made, i) {
 }
 
 /** Shows what `make` returns, {pixels, probability}, unless it was made of the same things already. */
-function showOnce(verdict, of, make) {
-  if (verdict.shown && verdict.shown.length === of.length && verdict.shown.every((thing, i) => thing === of[i])) return;
+function showOnce(judged, of, make) {
+  if (judged.shown && judged.shown.length === of.length && judged.shown.every((thing, i) => thing === of[i])) return;
   const { pixels, probability } = make();
-  Object.assign(verdict, { shown: of, probability });
-  drawImage28(verdict.canvas, pixels);
-  verdict.bar.style.width = `${100 * probability}%`;
+  Object.assign(judged, { shown: of, probability });
+  drawImage28(judged.canvas, pixels);
+  judged.bar.style.width = `${100 * probability}%`;
 }

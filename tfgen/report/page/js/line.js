@@ -21,7 +21,8 @@ const LINE_SATURATED = { generatorLoss: "minimax", k: 10, discriminatorRate: 0.0
 
 /** Fills the live part in its body. */
 function startLine(body) {
-  const line = { options: { ...DEFAULT_LINE_GAN }, phase: "ready", trainer: null, state: null, history: [], former: [], error: null };
+  const line = { options: DEFAULT_LINE_GAN, phase: "ready", trainer: null, state: null, error: null };
+  Object.assign(line, { history: [], former: [] });
   buildLine(line, body);
   line.update = onFrameSeen(body, () => showLine(line));
   const restore = () => takeLineOptions(line, lineOptionsOf(readState().line));
@@ -30,44 +31,71 @@ function startLine(body) {
   restore();
 }
 
-/** Makes the elements: options, buttons, four charts, numbers. */
+/** Makes the elements: options, buttons, numbers, four charts. */
 function buildLine(line, body) {
-  line.fields = Object.fromEntries(LINE_OPTIONS.map((name) => [name, createLineField(line, name)]));
+  line.run = element("button", { type: "button", class: "primary", text: "line_start", onclick: () => pressRun(line) });
+  const reset = element("button", { type: "button", text: "line_reset", onclick: () => resetLine(line) });
+  line.numbers = element("p", { class: "numbers" });
+  line.said = element("p", { class: "unseen", role: "status" });
+  const { generatorUnits, discriminatorUnits, batchSize } = DEFAULT_LINE_GAN;
+  const sizes = { g: generatorUnits.join(", "), d: discriminatorUnits.join(", "), batch: batchSize };
+  body.append(
+    createPresets(line),
+    createLineFields(line),
+    element("div", { class: "tools" }, line.run, reset),
+    line.numbers,
+    createLineCharts(line),
+    element("p", { class: "hint", text: "line_help" }),
+    setText(element("p", { class: "hint" }), "line_sizes", sizes),
+    line.said,
+  );
+}
+
+/** Returns the buttons of the usual settings, and of those with which the minimax loss saturates. */
+function createPresets(line) {
   const preset = (key, options) => {
     const take = () => takeLineOptions(line, { ...DEFAULT_LINE_GAN, ...options, seed: line.options.seed });
     return element("button", { type: "button", text: key, onclick: take });
   };
-  line.run = element("button", { type: "button", class: "primary", text: "line_start", onclick: () => pressRun(line) });
-  line.reset = element("button", { type: "button", text: "line_reset", onclick: () => resetLine(line) });
-  line.charts = Object.fromEntries(
-    ["densities", "discriminators", "divergence", "value"].map((name) => [
-      name,
-      createCanvas(LINE_CHART.width, LINE_CHART.height, `line_${name}`),
-    ]),
-  );
-  line.numbers = element("p", { class: "numbers" });
-  line.said = element("p", { class: "unseen", role: "status" });
-  const { generatorUnits, discriminatorUnits, batchSize } = DEFAULT_LINE_GAN;
-  const sizes = element("p", { class: "hint" });
-  setText(sizes, "line_sizes", { g: generatorUnits.join(", "), d: discriminatorUnits.join(", "), batch: batchSize });
-  const { densities, discriminators, divergence, value } = line.charts;
-  body.append(
-    element("div", { class: "tools", role: "group", label: "line_presets" }, preset("line_usual", {}), preset("line_saturate", LINE_SATURATED)),
-    element("div", { class: "fields", role: "group", label: "line_options" }, ...LINE_OPTIONS.map((name) => line.fields[name].element)),
-    element("div", { class: "tools" }, line.run, line.reset),
-    line.numbers,
-    element(
-      "div",
-      { class: "charts" },
-      createChart("line_densities", densities, [["--plot-1", "line_p_data"], ["--plot-2", "line_p_g"]]),
-      createChart("line_discriminators", discriminators, [["--plot-3", "line_d"], ["--text", "line_d_star", true]]),
-      createChart("line_divergence", divergence, [["--plot-2", "line_js"], ["--warn", "line_goal", true], ["--muted", "line_former"]]),
-      createChart("line_value", value, [["--plot-3", "line_v"], ["--warn", "line_log_4", true], ["--muted", "line_former"]]),
-    ),
-    element("p", { class: "hint", text: "line_help" }),
-    sizes,
-    line.said,
-  );
+  const [usual, saturated] = [preset("line_usual", {}), preset("line_saturate", LINE_SATURATED)];
+  return element("div", { class: "tools", role: "group", label: "line_presets" }, usual, saturated);
+}
+
+function createLineFields(line) {
+  line.fields = Object.fromEntries(LINE_OPTIONS.map((name) => [name, createLineField(line, name)]));
+  const fields = LINE_OPTIONS.map((name) => line.fields[name].element);
+  return element("div", { class: "fields", role: "group", label: "line_options" }, ...fields);
+}
+
+// Of each chart, whose name is a key of text.json after "line_", its lines: custom property, key, whether dashed.
+const LINE_CHARTS = {
+  densities: [
+    ["--plot-1", "line_p_data"],
+    ["--plot-2", "line_p_g"],
+  ],
+  discriminators: [
+    ["--plot-3", "line_d"],
+    ["--text", "line_d_star", true],
+  ],
+  divergence: [
+    ["--plot-2", "line_js"],
+    ["--warn", "line_goal", true],
+    ["--muted", "line_former"],
+  ],
+  value: [
+    ["--plot-3", "line_v"],
+    ["--warn", "line_log_4", true],
+    ["--muted", "line_former"],
+  ],
+};
+
+function createLineCharts(line) {
+  line.charts = {};
+  const charts = Object.entries(LINE_CHARTS).map(([name, lines]) => {
+    line.charts[name] = createCanvas(LINE_CHART.width, LINE_CHART.height, `line_${name}`);
+    return createChart(`line_${name}`, line.charts[name], lines);
+  });
+  return element("div", { class: "charts" }, ...charts);
 }
 
 /** Returns a chart under its title, over what its lines are: [custom property, key, whether dashed] each. */
@@ -177,8 +205,8 @@ function sayLine(line) {
 }
 
 /**
- * Returns {send(message), end()} of what trains and answers as worker.js says: a worker made from the page's own text, or,
- * where the browser allows none from a file, the same code in slices between frames.
+ * Returns {send(message), end()} of what trains and answers as worker.js says: a worker made from the page's own text,
+ * or, where the browser allows none from a file, the same code in slices between frames.
  */
 function createTrainer(hear) {
   let [inPage, worker, started] = [null, null, null];
@@ -236,10 +264,12 @@ function createTrainerInPage(hear) {
   return { postMessage: (message) => ({ start, pause, resume: turn })[message.type](message), end: pause };
 }
 
+// What the button says, and so does.
+const LINE_RUN_KEYS = { ready: "line_start", running: "line_pause", paused: "line_resume", finished: "line_again" };
+
 /** Shows everything as it stands. */
 function showLine(line) {
-  setText(line.run, { ready: "line_start", running: "line_pause", paused: "line_resume", finished: "line_again" }[line.phase]);
-  line.reset.disabled = line.phase === "ready";
+  setText(line.run, LINE_RUN_KEYS[line.phase]);
   const densities = line.state ? line.state.densities : freshDensities(line);
   showDensities(line.charts, densities);
   showDivergence(line);
@@ -282,14 +312,18 @@ function showDensities({ densities, discriminators }, { centres, pData, pG, disc
   const x = [centres[0], centres[centres.length - 1]];
   const top = 1.6 * pData.reduce((a, b) => Math.max(a, b));
   plotCurves(densities, {
-    ...{ x, y: [0, top], xName: "x" },
+    x,
+    y: [0, top],
+    xKey: "line_x",
     curves: [
       { xs: centres, ys: pData, colour: "--plot-1", fill: true },
       { xs: centres, ys: pG, colour: "--plot-2", fill: true },
     ],
   });
   plotCurves(discriminators, {
-    ...{ x, y: [0, 1], xName: "x" },
+    x,
+    y: [0, 1],
+    xKey: "line_x",
     curves: [
       { xs: x, ys: [0.5, 0.5], colour: "--line", width: 1 },
       { xs: centres, ys: discriminator, colour: "--plot-3" },
@@ -298,15 +332,18 @@ function showDensities({ densities, discriminators }, { centres, pData, pG, disc
   });
 }
 
-/** Returns the iterations as the range of an axis. */
+/** Returns the range of the axis of iterations, with room for its last number. */
 function iterationRange({ options }) {
-  return [0, options.iterations];
+  return [0, 1.04 * options.iterations];
 }
 
 /** Returns the curves of a quantity in this training and, in grey, the one before. */
 function historyCurves({ history, former }, name, paint) {
   const curve = (states, colour, width) => ({
-    ...{ xs: states.map((one) => one.iteration), ys: states.map((one) => one[name]), colour, width },
+    xs: states.map((one) => one.iteration),
+    ys: states.map((one) => one[name]),
+    colour,
+    width,
   });
   return [curve(former, "--muted", 1), curve(history, paint, 2)];
 }
@@ -316,7 +353,9 @@ function showValue(line) {
   const x = iterationRange(line);
   const limit = -Math.log(4);
   plotCurves(line.charts.value, {
-    ...{ x, y: [-2, 0], xName: t("line_iterations") },
+    x,
+    y: [-2, 0],
+    xKey: "line_iterations",
     curves: [
       ...historyCurves(line, "value", "--plot-3"),
       { xs: x, ys: [limit, limit], colour: "--warn", dash: [6, 4], width: 1.5 },
@@ -324,19 +363,19 @@ function showValue(line) {
   });
 }
 
-const LINE_DECADES = [-4, 0];
+const LINE_DECADES = [-3, 0];
 
 /** Shows the Jensen-Shannon divergence on a scale of decades, beside the line below which the densities have met. */
 function showDivergence(line) {
   const x = iterationRange(line);
   const canvas = line.charts.divergence;
-  const scales = plotScales(canvas, x, LINE_DECADES);
   const curves = historyCurves(line, "divergence", "--plot-2");
   const goal = { xs: x, ys: [LINE_GOAL, LINE_GOAL], colour: "--warn", dash: [6, 4], width: 1.5 };
   const place = (divergence) => Math.log10(Math.max(divergence, 1e-9));
   show(canvas, (context) => {
+    const scales = plotScales(canvas, x, LINE_DECADES);
     paintDecades(context, scales);
-    paintAxes(context, scales, { x, y: [], xName: t("line_iterations") });
+    paintAxes(context, scales, { x, y: [], xKey: "line_iterations" });
     inBox(context, scales, () => {
       for (const curve of [...curves, goal]) paintCurve(context, scales, { ...curve, ys: curve.ys.map(place) });
     });

@@ -5,16 +5,23 @@ const PLANE_SIZE = 330; // CSS pixels
 const PLANE_GRID = 14; // decoded images along each side of a plane
 const PLANE_GRID_AT_ONCE = 6; // decoded in one frame
 const PLANE_STEPS = 60; // steps of an arrow key across a plane
+const PLANE_LENS = { size: 112, reach: 0.3 }; // CSS pixels; of the code to each side of the drawing's
 
 // What a plane is made of. range: of both axes, or null for that of the codes; pixels: of the decoder's output.
 const PLANES = [
   {
-    ...{ id: "autoencoder", codes: "clustering-autoencoder", decoder: "clustering-autoencoder/decoder", range: null },
+    id: "autoencoder",
+    codes: "clustering-autoencoder",
+    decoder: "clustering-autoencoder/decoder",
+    range: null,
     pixels: (output) => output,
     encode: (x) => ({ mean: forward(network("clustering-autoencoder/encoder"), x), logVar: null }),
   },
   {
-    ...{ id: "vae", codes: "vae-2d", decoder: "vae-2d/decoder", range: [-3, 3] },
+    id: "vae",
+    codes: "vae-2d",
+    decoder: "vae-2d/decoder",
+    range: [-3, 3],
     pixels: (logits) => logits.map(sigmoid),
     encode: (x) => ({ mean: forward(network("vae-2d/z_mean"), x), logVar: forward(network("vae-2d/z_log_var"), x) }),
   },
@@ -43,6 +50,7 @@ function startPlane(body) {
   onState(restore);
   whenSeen(body, () => {
     planes.forEach(fillPlane);
+    planes.forEach((plane) => plane.updateGrid(isPressed(grid)));
     restore();
   });
 }
@@ -64,7 +72,11 @@ function isPressed(button) {
 /** Returns a pad in a drawer, made when it is first opened: to draw where the drawing's code is seen. */
 function createPadDrawer() {
   const drawer = element("details", { class: "drawer" }, element("summary", { text: "plane_draw" }));
-  drawer.addEventListener("toggle", () => drawer.append(createPad(224)), { once: true });
+  const fill = () => {
+    drawer.append(createPad(224));
+    showPapers();
+  };
+  drawer.addEventListener("toggle", fill, { once: true });
   return drawer;
 }
 
@@ -96,15 +108,21 @@ function createPlane(kind) {
   marksCanvas.setAttribute("aria-describedby", numbers.id);
   setLabel(marksCanvas, `plane_${kind.id}_canvas`);
   const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own };
-  Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false, scales: null });
-  const toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
+  Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false });
+  Object.assign(plane, { update() {}, updateGrid() {} });
+  plane.toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
   plane.element = element(
     "div",
     { class: "plane", role: "group", label: `plane_${kind.id}` },
     element("h4", { text: `plane_${kind.id}` }),
     element("div", { class: "layers" }, ...layers),
-    element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, toOwn)),
+    element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, plane.toOwn)),
   );
+  if (kind.range) {
+    plane.lens = createCanvas(PLANE_LENS.size, PLANE_LENS.size, "plane_lens");
+    decodedCanvas.after(plane.lens);
+    show(plane.lens, (context, width) => paintLens(context, width, plane));
+  }
   return plane;
 }
 
@@ -115,13 +133,14 @@ function fillPlane(plane) {
   const [xs, ys] = [0, 1].map((axis) => codes.filter((_, i) => i % 2 === axis));
   plane.ranges = plane.range ? [plane.range, plane.range] : [xs, ys].map(rangeOf);
   const [x, y] = plane.ranges;
-  const axes = { x, y };
-  plane.scales = plotScales(plane.marksCanvas, x, y, PLANE_MARGIN);
   const painted = { xs, ys, labels: labels && decodeBase64(labels), radius: 1, alpha: 0.6 };
-  show(plane.pointsCanvas, (context) => inBox(context, plane.scales, () => paintPoints(context, plane.scales, painted)));
+  show(plane.pointsCanvas, (context) => {
+    const scales = scalesOf(plane, plane.pointsCanvas);
+    inBox(context, scales, () => paintPoints(context, scales, painted));
+  });
   show(plane.gridCanvas, (context) => {
     if (plane.gridShown) plane.cells.forEach((pixels, i) => paintCell(context, plane, pixels, i));
-    paintAxes(context, plane.scales, axes);
+    paintAxes(context, scalesOf(plane, plane.gridCanvas), { x, y });
   });
   show(plane.marksCanvas, (context) => paintMarks(context, plane));
   plane.update = onFrameSeen(plane.element, () => showPoint(plane));
@@ -145,7 +164,12 @@ function fillPlane(plane) {
   listenOnPlane(plane);
 }
 
-const PLANE_MARGIN = { left: 34, right: 6, top: 6, bottom: 24 };
+const PLANE_MARGIN = { left: 34, right: 6, top: 10, bottom: 30 }; // what is left is a square
+
+/** Returns the scales of one of a plane's canvases at its present size. */
+function scalesOf({ ranges: [x, y] }, canvas) {
+  return plotScales(canvas, x, y, PLANE_MARGIN);
+}
 
 /** Returns [low, high] of values with a little room at both ends. */
 function rangeOf(values) {
@@ -159,14 +183,16 @@ function decodeCells(plane) {
   const context = plane.gridCanvas.getContext("2d");
   for (let i = 0; i < PLANE_GRID_AT_ONCE && plane.gridShown && plane.cells.length < PLANE_GRID ** 2; i++) {
     const { x, y, size } = cellOf(plane, plane.cells.length);
-    const code = [plane.scales.fromX(x + size / 2), plane.scales.fromY(y + size / 2)];
+    const { fromX, fromY } = scalesOf(plane, plane.gridCanvas);
+    const code = [fromX(x + size / 2), fromY(y + size / 2)];
     plane.cells.push(plane.pixels(forward(network(plane.decoder), code)));
     paintCell(context, plane, plane.cells[plane.cells.length - 1], plane.cells.length - 1);
   }
 }
 
 /** Returns where the i-th image of the grid stands, row by row, in CSS pixels. */
-function cellOf({ scales: { box } }, i) {
+function cellOf(plane, i) {
+  const { box } = scalesOf(plane, plane.gridCanvas);
   const size = (box.right - box.left) / PLANE_GRID;
   return { x: box.left + (i % PLANE_GRID) * size, y: box.top + Math.floor(i / PLANE_GRID) * size, size };
 }
@@ -182,7 +208,8 @@ function listenOnPlane(plane) {
   let pressed = false;
   const under = (event) => {
     const place = pointIn(canvas, event);
-    return inRanges(plane, [plane.scales.fromX(place.x), plane.scales.fromY(place.y)]);
+    const { fromX, fromY } = scalesOf(plane, canvas);
+    return inRanges(plane, [fromX(place.x), fromY(place.y)]);
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -254,7 +281,9 @@ function showPoint(plane) {
 function placeDrawing(plane) {
   const x = currentDrawing();
   plane.posterior = x.some((pixel) => pixel > 0) ? plane.encode(x) : null;
+  plane.toOwn.disabled = !plane.posterior;
   repaint(plane.marksCanvas);
+  if (plane.lens) repaint(plane.lens);
   writeOwn(plane);
 }
 
@@ -275,7 +304,8 @@ function codeText({ ranges }, code) {
 
 /** Paints the drawing's code with its ellipses, and the point. */
 function paintMarks(context, plane) {
-  const { scales, posterior } = plane;
+  const scales = scalesOf(plane, plane.marksCanvas);
+  const { posterior } = plane;
   inBox(context, scales, () => {
     if (posterior) paintOwn(context, scales, posterior);
   });
@@ -284,7 +314,10 @@ function paintMarks(context, plane) {
   const [x, y] = [scales.toX(point[0]), scales.toY(point[1])];
   paintTwice(context, () => {
     context.beginPath();
-    for (const [from, to] of [[-14, -6], [6, 14]]) {
+    for (const [from, to] of [
+      [-14, -6],
+      [6, 14],
+    ]) {
       context.moveTo(x + from, y);
       context.lineTo(x + to, y);
       context.moveTo(x, y + from);
@@ -298,21 +331,50 @@ function paintMarks(context, plane) {
 
 /** Paints a drawing's code as a diamond, and around it the posterior at one and two standard deviations. */
 function paintOwn(context, { toX, toY }, { mean, logVar }) {
-  paintTwice(context, () => {
-    const [x, y] = [toX(mean[0]), toY(mean[1])];
-    paintLine(context, [x, x + 6, x, x - 6, x], [y - 6, y, y + 6, y, y - 6]);
-    for (const deviations of logVar ? [1, 2] : []) {
-      const { radiusX, radiusY } = posteriorEllipse(mean, logVar, deviations);
-      context.beginPath();
-      context.ellipse(x, y, toX(radiusX) - toX(0), toY(0) - toY(radiusY), 0, 0, 2 * Math.PI);
-      context.stroke();
-    }
-  }, "--warn");
+  paintTwice(
+    context,
+    () => {
+      const [x, y] = [toX(mean[0]), toY(mean[1])];
+      const r = logVar ? 3 : 6;
+      paintLine(context, [x, x + r, x, x - r, x], [y - r, y, y + r, y, y - r]);
+      for (const deviations of logVar ? [1, 2] : []) {
+        const { radiusX, radiusY } = posteriorEllipse(mean, logVar, deviations);
+        context.beginPath();
+        context.ellipse(x, y, toX(radiusX) - toX(0), toY(0) - toY(radiusY), 0, 0, 2 * Math.PI);
+        context.stroke();
+      }
+    },
+    "--warn",
+  );
+}
+
+/** Paints what lies around the drawing's posterior, which is narrow, enlarged: how wide on the plane, it says below. */
+function paintLens(context, size, { posterior }) {
+  const { reach } = PLANE_LENS;
+  context.fillStyle = colour("--background");
+  context.fillRect(0, 0, size, size);
+  context.strokeStyle = colour("--line");
+  context.lineWidth = 2;
+  context.strokeRect(0, 0, size, size);
+  if (posterior) {
+    const [x, y] = posterior.mean;
+    const scale = size / (2 * reach);
+    const scales = { toX: (value) => size / 2 + (value - x) * scale, toY: (value) => size / 2 - (value - y) * scale };
+    paintOwn(context, scales, posterior);
+  }
+  context.font = "12px system-ui, sans-serif";
+  context.fillStyle = colour("--muted");
+  context.textAlign = "right";
+  context.textBaseline = "bottom";
+  context.fillText(`\u00b1${reach}`, size - 5, size - 3);
 }
 
 /** Paints lines in a colour over a broader ground, to be seen on points and on images. */
 function paintTwice(context, paint, name = "--text") {
-  for (const [width, line] of [[5, "--background"], [2, name]]) {
+  for (const [width, line] of [
+    [5, "--background"],
+    [2, name],
+  ]) {
     context.lineWidth = width;
     context.strokeStyle = colour(line);
     paint();
