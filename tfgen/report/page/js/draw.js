@@ -1,14 +1,15 @@
 // "Draw a digit": four networks give the drawing back, a classifier reads it, an autoencoder that has never seen one of
 // the digits tells how strange it is, a discriminator whether it takes it for real. All of one image, once a frame.
 
-/** From the name of a reconstruction to the function of an image that makes it. */
+/** From the name of a reconstruction to the networks that make it, and the function of an image that does. */
 const RECONSTRUCTIONS = {
-  stacked: (x) => through("stacked-autoencoder/encoder", "stacked-autoencoder/decoder", x),
-  denoising: (x) => through("denoising-autoencoder/encoder", "denoising-autoencoder/decoder", x),
+  stacked: through("stacked-autoencoder/encoder", "stacked-autoencoder/decoder"),
+  denoising: through("denoising-autoencoder/encoder", "denoising-autoencoder/decoder"),
   // The probabilities p(x|z) at the mean of q(z|x).
-  vae: (x) => through("vae/z_mean", "vae/decoder", x).map(sigmoid),
-  pca: (x) => through("stacked-autoencoder/pca_encoder", "stacked-autoencoder/pca_decoder", x),
+  vae: through("vae/z_mean", "vae/decoder", (logits) => logits.map(sigmoid)),
+  pca: through("stacked-autoencoder/pca_encoder", "stacked-autoencoder/pca_decoder"),
 };
+const ABSENT = "\u2013"; // for the number of a network that the page does not have
 const IMAGE_SIZE = 112; // CSS pixels, 4 to a pixel of the image
 const MASK_SEED = 1;
 
@@ -17,13 +18,19 @@ function through(encoder, decoder, x) {
   return forward(network(decoder), forward(network(encoder), x));
 }
 
-/** Fills the live part in its body. */
+/** Returns the networks of a reconstruction and the function of an image that makes it. */
+function through(encoder, decoder, pixels = (output) => output) {
+  return { networks: [encoder, decoder], of: (x) => pixels(forward(network(decoder), forward(network(encoder), x))) };
+}
+
+/** Fills the live part in its body, with what the page has networks for. */
 function startDraw(body) {
+  const absent = { part: "", heading: "", show: () => null };
   const masked = createMaskChoice();
   const cards = createReconstructionCards();
-  const verdict = createVerdict();
-  const anomaly = createAnomaly();
-  const opinion = createOpinion();
+  const verdict = hasNetwork("feature-classifier/logits") ? createVerdict() : absent;
+  const anomaly = pageData().anomaly ? createAnomaly() : absent;
+  const opinion = pageData().gan ? createOpinion() : absent;
   const summary = createSummary();
   const parts = [masked, cards, verdict, anomaly, opinion].map((one) => one.part);
   const results = element("div", { class: "draw-results" }, ...parts);
@@ -73,7 +80,7 @@ function maskPixels(x) {
 /** Returns the input and the four reconstructions, each with its error from the drawing. */
 function createReconstructionCards() {
   const input = createCard("draw_input", "draw_input_image");
-  const names = Object.keys(RECONSTRUCTIONS);
+  const names = Object.keys(RECONSTRUCTIONS).filter((name) => RECONSTRUCTIONS[name].networks.every(hasNetwork));
   const cards = names.map((name) => createCard(`draw_${name}`, `draw_${name}_image`));
   const part = element(
     "div",
@@ -90,13 +97,14 @@ function createReconstructionCards() {
     drawImage28(input.canvas, seen);
     if (seen === x) setText(input.value, "draw_pixels");
     else setText(input.value, "draw_error", { error: decimals(squaredError(x, seen), 1) });
-    return names.map((name, i) => {
-      const reconstruction = RECONSTRUCTIONS[name](seen);
+    const errors = names.map((name, i) => {
+      const reconstruction = RECONSTRUCTIONS[name].of(seen);
       drawImage28(cards[i].canvas, reconstruction);
       const error = decimals(squaredError(x, reconstruction), 1);
       setText(cards[i].value, "draw_error", { error });
-      return error;
+      return [name, error];
     });
+    return Object.fromEntries(errors);
   }
   return { part, show: showCards };
 }
@@ -275,9 +283,13 @@ function createOpinion() {
 function createSummary() {
   const part = element("p", { class: "unseen", role: "status" });
   const say = sayLater(part);
-  function showSummary([stacked, denoising, vae, pca], probabilities) {
-    const digit = probabilities.indexOf(Math.max(...probabilities));
-    say("draw_summary", { digit, percent: percent(probabilities[digit]), stacked, denoising, vae, pca });
+  function showSummary(errors, probabilities) {
+    const values = Object.fromEntries(["digit", "percent", ...Object.keys(RECONSTRUCTIONS)].map((name) => [name, ABSENT]));
+    if (probabilities) {
+      values.digit = probabilities.indexOf(Math.max(...probabilities));
+      values.percent = percent(probabilities[values.digit]);
+    }
+    say("draw_summary", { ...values, ...errors });
   }
   return { part, show: showSummary };
 }

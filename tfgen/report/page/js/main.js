@@ -15,8 +15,9 @@ function hasNetwork(name) {
   return name in pageData().networks;
 }
 
-/** Returns how many numbers a network of the page gives: known without decoding it. */
+/** Returns how many numbers a network of the page gives, known without decoding it, or a dash where there is none. */
 function outputsOf(name) {
+  if (!hasNetwork(name)) return ABSENT;
   const { layers } = pageData().networks[name];
   return layers[layers.length - 1].outputs;
 }

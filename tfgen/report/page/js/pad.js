@@ -397,7 +397,7 @@ function createDigitChoice(pad) {
     mark(sheet.digit);
   });
   fill(0);
-  mark(null);
+  follow();
   onDrawing(follow);
   return element("div", { class: "pad-choice" }, element("p", { text: "pad_or" }), row, more);
 }

@@ -29,7 +29,7 @@ const PLANES = [
 
 /** Fills the live part in its body. */
 function startPlane(body) {
-  const planes = PLANES.map(createPlane);
+  const planes = PLANES.filter((plane) => plane.codes in pageData().codes).map(createPlane);
   const points = createToggle("plane_points", true, () => {
     for (const plane of planes) plane.pointsCanvas.hidden = !isPressed(points);
   });
@@ -84,7 +84,7 @@ function createPadDrawer() {
 function createDigitLegend() {
   const digit = (_, i) => element("li", {}, element("i", { "aria-hidden": "true" }), String(i));
   const legend = element("ul", { class: "legend", label: "plane_legend" }, ...Array.from({ length: 10 }, digit));
-  legend.hidden = PLANES.every(({ codes }) => !pageData().codes[codes].labels);
+  legend.hidden = Object.values(pageData().codes).every(({ labels }) => !labels);
   colourLegend(legend);
   return legend;
 }

@@ -53,7 +53,11 @@ function decodeKernel(layer) {
   if (layer.encoding !== "int8") throw new Error(`encoding must be int8, float16 or float32; got ${layer.encoding}`);
   const q = new Int8Array(decodeBase64(layer.kernel).buffer);
   const scale = decodeFloat32(layer.scale);
-  return Float32Array.from(q, (value, i) => scale[Math.floor(i / layer.inputs)] * value);
+  const kernel = new Float32Array(q.length);
+  for (let output = 0, i = 0; output < layer.outputs; output++) {
+    for (const end = i + layer.inputs; i < end; i++) kernel[i] = scale[output] * q[i];
+  }
+  return kernel;
 }
 
 /** Returns a network, a list of {inputs, outputs, kernel (outputs * inputs), bias (outputs), activate}, of its JSON. */
