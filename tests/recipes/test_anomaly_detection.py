@@ -92,6 +92,14 @@ def test_every_digit_left_out_has_its_areas_and_the_means_are_theirs(run, digits
         assert metrics[f"{split}_auc__ink_mean"]["value"] == pytest.approx(np.mean(areas), abs=1e-3)
         assert metrics[f"{split}_auc__ink_least"]["value"] == pytest.approx(np.min(areas), abs=1e-3)
     assert len(metrics) == len(SCORES) * (len(CONFIG.left_out) + 4)
+    # Better than chance: beyond two standard deviations of the areas of scores by chance.
+    found, rng = 0, np.random.default_rng(0)
+    for digit in CONFIG.left_out:
+        anomalous = digits.test.labels == digit
+        chance = [area_under_the_curve(rng.random(len(anomalous)), anomalous) for _ in range(500)]
+        found += metrics[f"test_auc__squared_error_without_{digit}"]["value"] > 0.5 + 2 * np.std(chance)
+    ((_, title, _), _) = run.figures["grouped_bars"][0]
+    assert title == f"The squared error tells {found} of 2 left-out digits from the others better than chance"
 
 
 @pytest.mark.parametrize("split, number", [("validation", 1), ("test", 0)])

@@ -37,13 +37,19 @@ def test_the_squared_error_of_each_network_is_that_of_its_checkpoint(run, digits
 
 
 def test_the_scatter_plot_shows_the_codes_and_the_principal_components_of_the_test_images(run, digits):
-    (((panels, labels), _),) = run.figures["scatter"]
+    (((panels, labels, title_of_all), _),) = run.figures["scatter"]
     (title, codes), (_, components) = panels.items()
     model = keras.models.load_model(run.directory / "checkpoints" / "model.keras")
     np.testing.assert_allclose(codes, model.get_layer("encoder")(scale(digits.test.images)), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(labels, digits.test.labels)
     error = 100 * run.results["metrics"]["knn1_error__2d"]["value"]
     assert title == f"Autoencoder 784-128-64-10-2\n1-NN error {error:.1f} %"
+    points = 100 * run.results["metrics"]["knn1_error__pca2"]["value"] - error
+    assert (
+        abs(points) > 12
+    )  # Twice the standard error of the difference of any two shares of 297 images is 11.6 points.
+    more = "more" if points < 0 else "less"
+    assert title_of_all == f"Neighbours in the code are wrong {abs(points):.0f} points {more} often than in PCA's plane"
     train = digits.train.images / 255.0
     _, vectors = np.linalg.eigh(np.cov(train.T))
     expected = (digits.test.images / 255.0 - train.mean(axis=0)) @ vectors[:, :-3:-1]

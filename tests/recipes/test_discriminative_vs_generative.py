@@ -79,6 +79,20 @@ def test_classifiers_errors_on_pixels_and_on_the_saved_encoder_s_code(run, digit
     assert all(0 < metrics[name]["value"] < 0.4 for name in errors)
 
 
+def test_the_picture_of_errors_compares_the_best_models_of_both_kinds_beyond_the_noise(run):
+    errors = {name: metric["value"] for name, metric in run.results["metrics"].items()}
+    discriminative = min(errors[f"test_error__{name}"] for name in ("knn", "decision_tree", "maximum_entropy", "svm"))
+    generative = min(errors[f"test_error__{name}"] for name in ("naive_bayes", "gaussian_mixture", "markov_chain"))
+    noise = np.sqrt((discriminative * (1 - discriminative) + generative * (1 - generative)) / 297)
+    ((_, title, _), _) = run.figures["grouped_bars"][0]
+    points = 100 * (generative - discriminative)
+    expected = (
+        f"The best generative model errs {abs(points):.1f} points {'more' if points > 0 else 'less'} than the best"
+    )
+    neutral = "Four discriminative and three generative models\n"
+    assert title.startswith(expected if abs(points) > 200 * noise else neutral)
+
+
 def test_samples_of_the_classifiers_stand_in_the_picture_with_pixels_of_their_kind(run):
     """Ten each, on their page in the order of the classes; those of naive Bayes and the chain are black and white."""
     ((rows, _), _) = run.figures["rows_of_images"][0]

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from tfgen import figures
 from tfgen.data.batches import scale
-from tfgen.recipes import RECIPES
+from tfgen.recipes import RECIPES, feature_classifier
 from tfgen.recipes.feature_classifier import METHODS
 from tfgen.training import few_labels
 from tfgen.training.few_labels import balanced_subset, softmax_regression
@@ -179,3 +179,25 @@ def test_errors_are_drawn_over_their_counts_with_bars_of_a_standard_deviation():
         ends = [pair for pair in ends if np.all(np.isfinite(pair))]
         expected = [(m - d, m + d) for m, d in zip(means, deviations, strict=True) if np.isfinite(d)]
         np.testing.assert_allclose(ends, expected)
+
+
+@pytest.mark.parametrize(
+    "finetuned, scratch, title",
+    [
+        # In each choice of the labels 10 points; over the choices both spread by as much.
+        ([0.1, 0.2, 0.3], [0.2, 0.3, 0.4], "Pre-training saves 10.0 points at 100 labels"),
+        ([0.2, 0.3, 0.4], [0.1, 0.2, 0.3], "Pre-training costs 10.0 points at 100 labels"),
+        ([0.1, 0.2, 0.3], [0.4, 0.2, 0.3], "Errors of a classifier with few labels and with all"),
+    ],
+)
+def test_the_picture_of_errors_says_what_pretraining_saves_if_it_does_for_every_choice(finetuned, scratch, title):
+    errors = {method: {100: [0.3, 0.3, 0.3], None: [0.1]} for method in METHODS}
+    errors["finetuned"][100], errors["scratch"][100] = finetuned, scratch
+    drawn = {}
+    run = types.SimpleNamespace(
+        config=CONFIG.replace(label_seeds=3),
+        data=types.SimpleNamespace(train=range(1000)),
+        figure=lambda name, figure: drawn.update({name: figure}),
+    )
+    feature_classifier._draw_errors(run, errors, [100])
+    assert drawn["test_errors"].get_suptitle().splitlines()[0] == title

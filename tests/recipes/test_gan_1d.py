@@ -67,6 +67,13 @@ def test_the_game_on_the_line_is_played_with_draws_of_the_data_and_measured_at_i
     for name, expected in measured.items():
         # The tails beyond the histogram, 6e-7 of the data, are counted to its outermost bins.
         assert run.results["metrics"][name]["value"] == pytest.approx(expected, abs=1e-4), name
+    with np.load(stages / "000001.npz") as snapshot:
+        m, first = (p + snapshot["p_g"]) / 2, snapshot["p_g"]
+    before, after = (np.sum(rel_entr(p, m)) + np.sum(rel_entr(first, m))) / 2, measured["jensen_shannon_divergence"]
+    (*_, title), _ = run.figures["adversarial_stages"][0]
+    assert abs(before - after) > 0.01
+    moves = "falls" if after < before else "rises"
+    assert title.startswith(f"The Jensen-Shannon divergence {moves} from {before:.3f} to {after:.3f}\n")
     # Wrong: the two distributions mistaken for each other.
     assert abs(np.sum(q * np.log(d)) + np.sum(p * np.log1p(-d)) - measured["value"]) > 0.1
 

@@ -242,24 +242,31 @@ def _draw(run, test, scores, areas, pictured):
 
     labels = run.data.test.labels
     panels = {
-        f"{SCORES[name]}, mean AUC {np.mean([*areas[name].values()]):.3f}": {
-            f"without {digit}: AUC {areas[name][digit]:.3f}": roc_curve(labels == digit, score)[:2]
-            for digit, score in scores[name].items()
+        f"without {digit}": {
+            f"{SCORES[name]}, mean AUC {np.mean([*areas[name].values()]):.3f}": roc_curve(
+                labels == digit, scores[name][digit]
+            )[:2]
+            for name in MODEL_SCORES
         }
-        for name in MODEL_SCORES
+        for digit in areas["ink"]
     }
     run.figure("roc", figures.roc_curves(panels))
     bars = {
         f"without {digit}": {SCORES[name]: 100 * of_digits[digit] for name, of_digits in areas.items()}
         for digit in areas["ink"]
     }
-    run.figure("auc", figures.grouped_bars(bars, "The digit left out, told from the others", "AUC (%), chance 50"))
+    # The standard error of an AUC of chance, from the numbers of the digit's images and of the others.
+    sizes = {digit: np.sum(labels == digit) for digit in areas["ink"]}
+    noise = {digit: np.sqrt((len(labels) + 1) / (12 * n * (len(labels) - n))) for digit, n in sizes.items()}
+    found = sum(area > 0.5 + 2 * noise[digit] for digit, area in areas["squared_error"].items())
+    title = f"The squared error tells {found} of {len(bars)} left-out digits from the others better than chance"
+    run.figure("auc", figures.grouped_bars(bars, title, "AUC (%), chance 50"))
     rows = {}
-    columns = min(16, np.sum(labels == pictured))
+    columns = min(10, np.sum(labels == pictured))
     for name in MODEL_SCORES:
         order = np.argsort(scores[name][pictured])
         of_digit = order[labels[order] == pictured]
-        score = SCORES[name].replace(": ", "\n")
+        score = SCORES[name]
         rows[f"{score}, highest"] = test[order[::-1][:columns]]
         rows[f"{score}, lowest"] = test[order[:columns]]
         rows[f"{score}, lowest {pictured}s"] = test[of_digit[:columns]]

@@ -108,7 +108,8 @@ def experiment(run):
     reconstruction = measure_squared_error(run, "test_squared_error", model, test, test)
     measure_pca(run, config.hidden_units[len(config.hidden_units) // 2])
     above, below = data.pictures(test[:16]), data.pictures(reconstruction[:16])
-    run.figure("reconstructions", figures.reconstructions(above, below, "Autoencoder, 30-D code"))
+    title = f"Code of 30, squared error {run.metrics['test_squared_error']['value']:.2f} a test image"
+    run.figure("reconstructions", figures.reconstructions(above, below, title))
     panels = [("Squared error", "per image", ["loss", "val_loss"])]
     run.figure("training", figures.curves(history, panels, log=True))
     run.export(autoencoder.endpoints(model))

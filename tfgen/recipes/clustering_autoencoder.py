@@ -122,16 +122,25 @@ def experiment(run):
     pca = fit_pca(train, 2)
     codes["pca2"] = [pca.transform(images) for images in (train, test)]
     widths = "-".join(map(str, (data.pixels, *config.hidden_units, config.code_dims[0])))
-    drawn = {f"{config.code_dims[0]}d": f"Autoencoder {widths}", "pca2": "First two principal components"}
+    first = f"{config.code_dims[0]}d"
+    drawn, title = {first: f"Autoencoder {widths}", "pca2": "First two principal components"}, None
     if data.classes is None:
         print(f"{data.name} has no labels: neighbours and clusters are not measured", flush=True)
     else:
         measure_neighbors(run, codes)
         measure_clusters(run, {**{name: test_codes for name, (_, test_codes) in codes.items()}, "pixels": test})
         k = config.neighbors[0]
-        errors = {name: 100 * run.metrics[f"knn{k}_error__{name}"]["value"] for name in drawn}
-        drawn = {name: f"{title}\n{k}-NN error {errors[name]:.1f} %" for name, title in drawn.items()}
-    run.figure("codes", figures.scatter({title: codes[name][1] for name, title in drawn.items()}, data.test.labels))
+        errors = {name: run.metrics[f"knn{k}_error__{name}"]["value"] for name in drawn}
+        drawn = {name: f"{words}\n{k}-NN error {100 * errors[name]:.1f} %" for name, words in drawn.items()}
+        title = figures.finding(
+            100 * (errors["pca2"] - errors[first]),
+            100 * figures.noise_of_shares(errors.values(), len(test)),
+            "Neighbours in the code are wrong {:.0f} points less often than in PCA's plane",
+            "Neighbours in the code are wrong {:.0f} points more often than in PCA's plane",
+            "Test images in the code and in PCA's plane",
+        )
+    panels = {words: codes[name][1] for name, words in drawn.items()}
+    run.figure("codes", figures.scatter(panels, data.test.labels, title))
     panel = ("Squared error of the validation images", "per image", list(validation_error))
     run.figure("training", figures.curves(validation_error, [panel]))
 

@@ -270,13 +270,21 @@ def draw_codes(run, network, codes):
     from tfgen import figures
     from tfgen.evaluation.pca import fit_pca
 
-    panels = {}
+    panels, accuracies = {}, []
     for code, (method, words) in zip(codes, (("kmeans", "k-means"), ("clustering", "trained together")), strict=True):
         accuracy = run.metrics[f"{method}_accuracy__{network}_test"]["value"]
+        accuracies.append(accuracy)
         plane = "" if code.shape[1] == 2 else ", first two principal components"
         title = f"Code of {code.shape[1]}{plane}\n{words}: accuracy {100 * accuracy:.1f} %"
         panels[title] = code if code.shape[1] == 2 else fit_pca(code, 2).transform(code)
-    run.figure(f"codes_{network}", figures.scatter(panels, run.data.test.labels))
+    title = figures.finding(
+        100 * (accuracies[1] - accuracies[0]),
+        100 * figures.noise_of_shares(accuracies, len(run.data.test)),
+        "Training codes and clusters together gains {:.1f} points",
+        "Training codes and clusters together loses {:.1f} points",
+        "Codes of the test images before and after the clustering",
+    )
+    run.figure(f"codes_{network}", figures.scatter(panels, run.data.test.labels, title))
 
 
 def draw_clusters(run, network, model, test):
@@ -286,7 +294,7 @@ def draw_clusters(run, network, model, test):
     from tfgen import figures
     from tfgen.training.run import predict
 
-    shown = min(11, len(test))
+    shown = min(9, len(test))
     assignments, centres = predict(model, test), np.clip(model.decode(model.centres), 0, 1)
     rows = {
         f"cluster {j + 1}": run.data.pictures([centre, *test[np.argsort(-assignments[:, j], kind="stable")[:shown]]])

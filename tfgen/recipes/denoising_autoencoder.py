@@ -114,7 +114,7 @@ def experiment(run):
         codes = {kind: predict(encoder, images) for kind, images in inputs.items()}
         for kind, images in inputs.items():
             metric = f"test_squared_error__{name}_on_{kind}"
-            reconstructed[name, kind] = measure_squared_error(run, metric, model, images, test)[:12]
+            reconstructed[name, kind] = measure_squared_error(run, metric, model, images, test)[:10]
             errors[kind][f"trained on {labels[name].split(',')[0]}"] = run.metrics[metric]["value"]
             if kind != "clean":
                 unit = "squared distance that noise moves the code / the codes' variance"
@@ -128,13 +128,16 @@ def experiment(run):
 
     for kind in ("masking", "gaussian"):
         rows = {
-            "test image": test[:12],
-            "with noise": inputs[kind][:12],
+            "test image": test[:10],
+            "with noise": inputs[kind][:10],
             "plain network": reconstructed["clean", kind],
             "denoising network": reconstructed[kind, kind],
         }
         rows = {label: data.pictures(images) for label, images in rows.items()}
-        run.figure(f"denoised_{kind}", figures.rows_of_images(rows, labels[kind].capitalize()))
+        plain, denoised = (run.metrics[f"test_squared_error__{name}_on_{kind}"]["value"] for name in ("clean", kind))
+        noise = labels[kind][0].upper() + labels[kind][1:]
+        title = f"{noise}\nsquared error per image: {plain:.1f} plain, {denoised:.1f} denoising"
+        run.figure(f"denoised_{kind}", figures.rows_of_images(rows, title))
     title = "Squared error per test image, target: the clean image"
     # The short bars above, where the legend finds room.
     groups = {f"tested on {labels[kind]}".replace(", ", ",\n"): errors[kind] for kind in reversed(errors)}

@@ -96,6 +96,6 @@ def experiment(run):
     ]
     run.figure("training", figures.curves(history, panels))
     if wrong.any():
-        title = f"Test images that the classifier gets wrong: the first of {wrong.sum()} of {len(test):,}"
+        title = f"The classifier errs on {wrong.sum()} of {len(test):,} test images"
         run.figure("mistakes", figures.image_grid(data.pictures(test[wrong][:40]), 10, title))
     run.export(classifier.endpoints(model, ("features", "features", "features")))

@@ -152,7 +152,6 @@ RECIPE = Recipe(
 def experiment(run):
     import numpy as np
 
-    from tfgen import figures
     from tfgen.data.batches import scale
     from tfgen.models import classifier
     from tfgen.training.few_labels import balanced_subset, compile_classifier, fit_classifier, softmax_regression
@@ -206,6 +205,16 @@ def experiment(run):
             unit = f"share misclassified, mean over label seeds: {len(values)}"
             std = np.std(values, ddof=1) if len(values) > 1 else None
             run.metric(name, np.mean(values), unit, "test", len(data.test), std)
+    _draw_errors(run, errors, counts)
+
+
+def _draw_errors(run, errors, counts):
+    """Draws the test errors of each method by the number of labels, None being all, with bars of a deviation."""
+    import numpy as np
+
+    from tfgen import figures
+
+    config = run.config
     series = {
         METHODS[method]: (
             [100 * np.mean(values) for values in of_counts.values()],
@@ -213,10 +222,18 @@ def experiment(run):
         )
         for method, of_counts in errors.items()
     }
-    title = f"Mean and standard deviation over {config.label_seeds} choices of the labels; of all, one training"
+    title = "Errors of a classifier with few labels and with all"
+    if counts and config.label_seeds > 1:
+        # Both begin with the same choice of labels, so that their difference in each choice counts.
+        saved = 100 * np.subtract(errors["scratch"][counts[0]], errors["finetuned"][counts[0]])
+        saves, costs = (f"Pre-training {verb} {{:.1f}} points at {counts[0]:,} labels" for verb in ("saves", "costs"))
+        title = figures.finding(np.mean(saved), np.std(saved, ddof=1), saves, costs, title)
+    seeds = config.all_labels_seeds
+    title += f"\nmean ± standard deviation over {config.label_seeds} choices of labels"
+    title += f"\nof all labels, over {seeds} trainings" if seeds > 1 else "\nof all labels, one training"
     run.figure(
         "test_errors",
-        figures.errors_by_count(series, [*counts, len(labels)], title, "test images misclassified (%)"),
+        figures.errors_by_count(series, [*counts, len(run.data.train)], title, "test images misclassified (%)"),
     )
 
 

@@ -333,6 +333,17 @@ def _draw_errors(run, errors):
         )
         for method, of_counts in errors.items()
     }
-    title = f"Mean and standard deviation over {config.label_seeds} choices of the labels"
+    title = "Errors by the number of labels"
+    if several:
+        fewest = config.label_counts[0]
+        saved = 100 * np.subtract(errors["m1_svm"][fewest], errors["m1_m2"][fewest])
+        title = figures.finding(
+            np.mean(saved),
+            np.std(saved, ddof=1),
+            f"M1+M2 errs {{:.1f}} points less than M1 with an SVM at {fewest:,} labels",
+            f"M1+M2 errs {{:.1f}} points more than M1 with an SVM at {fewest:,} labels",
+            title,
+        )
+    title += f"\nmean ± standard deviation over {config.label_seeds} choices of labels"
     unit = "test images misclassified (%)"
     run.figure("test_errors", figures.errors_by_count(series, config.label_counts, title, unit))

@@ -83,7 +83,7 @@ def experiment(run):
         run.metric(f"parameters__{name}", model.count_params(), "trained parameters", "model", 1)
         label = name.replace("_", ", ")
         features[label] = model.kernel.numpy()
-        reconstructions[label] = reconstruction[:16]
+        reconstructions[label] = reconstruction[:10]
         validation_error[label] = history["val_loss"]
         if exported:
             run.export(model.endpoints())
@@ -92,7 +92,7 @@ def experiment(run):
     title = f"One hidden layer of {config.code_dim} units"
     features = {label: data.pictures(kernel.T) for label, kernel in features.items()}
     run.figure("features", figures.features(features, f"{title}: the rows of W, each on a scale of its own"))
-    rows = {label: data.pictures(images) for label, images in {"test image": test[:16], **reconstructions}.items()}
+    rows = {label: data.pictures(images) for label, images in {"test image": test[:10], **reconstructions}.items()}
     run.figure("reconstructions", figures.rows_of_images(rows, title))
     panel = ("Squared error of the validation images", "per image", list(validation_error))
     run.figure("training", figures.curves(validation_error, [panel]))

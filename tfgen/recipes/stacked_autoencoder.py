@@ -140,7 +140,7 @@ def experiment(run):
     reconstruction = measure_squared_error(run, "test_squared_error", model, test, test)
     for components in config.pca_components:
         measure_pca(run, components)
-    title = "Stacked autoencoder"
+    title = f"Stacked autoencoder, squared error {run.metrics['test_squared_error']['value']:.2f} a test image"
     run.figure(
         "reconstructions", figures.reconstructions(data.pictures(test[:16]), data.pictures(reconstruction[:16]), title)
     )
