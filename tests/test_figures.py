@@ -329,6 +329,15 @@ def test_png_is_a_picture_of_the_figure():
     assert dark[..., :3].mean() < 0.5 < light[..., :3].mean()
 
 
+def test_a_picture_says_in_words_what_it_shows():
+    history = {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0]}
+    figure = figures.curves(history, [("Negative ELBO", "nats per image", ["loss", "val_loss"])])
+    with Image.open(io.BytesIO(figures.png(figure))) as image:
+        described = image.text["Description"]
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert described == f"Negative ELBO. nats per image against epoch. {', '.join(names)}" and len(names) == 2
+
+
 def test_tables_have_x_down_and_y_across():
     cells = {(1, "a"): 0.5, (1, "b"): 0, (2, "a"): None, (2, "b"): 0.25}
     figure = figures.probability_tables([("left", cells), ("right", cells)], "")

@@ -112,10 +112,22 @@ def _shared_legend(figure, handles, labels, place="outside lower center"):
     figure.legend(handles, labels, fontsize=_SMALL, frameon=False, ncols=_legend_columns(labels), loc=place)
 
 
+def description(figure):
+    """Returns what a figure says in words, for those who do not see it: its titles, its axes, the names of its curves."""
+    parts = [figure.get_suptitle()]
+    for axes in figure.axes:
+        names = [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else []
+        labels = [label for label in (axes.get_ylabel(), axes.get_xlabel()) if label]
+        parts += [axes.get_title(), " against ".join(labels), ", ".join(names)]
+    for legend in figure.legends:
+        parts.append(", ".join(text.get_text() for text in legend.get_texts()))
+    return ". ".join(dict.fromkeys(" ".join(part.split()) for part in parts if part.strip()))
+
+
 def png(figure, dpi=160):
-    """Returns a figure as the bytes of a PNG file, 800 pixels wide."""
+    """Returns a figure as the bytes of a PNG file, 800 pixels wide, which holds its description."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Description": description(figure)})
     return buffer.getvalue()
 
 
