@@ -77,6 +77,12 @@ def _parser():
     )
     command.add_argument("--resume", action="store_true", help="continue unfinished runs and keep finished ones")
     command.add_argument("--deterministic", action="store_true", help="use deterministic kernels only; slower")
+    command.add_argument(
+        "--strategy",
+        default="none",
+        help="mirrored: train on all GPUs of this machine; multiworker: on the machines that TF_CONFIG names; "
+        "default: none",
+    )
     command.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard (extra 'tensorboard')")
     command.set_defaults(function=_run)
 
@@ -264,13 +270,16 @@ def _run(args):
 
     if args.jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {args.jobs}")
+    if args.jobs > 1 and args.strategy != "none":
+        raise InputError("--jobs and --strategy both share out the machine; give one of them")
     # Directory -> its seed.
     directories = {args.output_dir: args.seed}
     needed_dir = None
     if args.seeds is not None:
         directories = {os.path.join(args.output_dir, f"seed-{seed}"): seed for seed in seeds_of(args.seeds)}
         needed_dir = os.path.join(args.output_dir, "seed-0")
-    options = {name: getattr(args, name) for name in ("preset", "epochs", "settings", "deterministic", "resume")}
+    names_of_options = ("preset", "epochs", "settings", "deterministic", "resume", "strategy")
+    options = {name: getattr(args, name) for name in names_of_options}
     requests = [
         Request(name, seed=seed, output_dir=directory, needed_dir=needed_dir, **options)
         for directory, seed in directories.items()
@@ -287,7 +296,8 @@ def _run(args):
         results = carry_out_all(requests, args.jobs, shared)
     else:
         results = _carry_out(args, requests)
-    _report(results, directories)
+    if None not in results:  # Of several workers, the chief alone has some.
+        _report(results, directories)
 
 
 def _carry_out(args, requests):
@@ -295,7 +305,13 @@ def _carry_out(args, requests):
     source = data.Source(args.dataset, args.data_dir)
     if data.is_own(args.dataset):
         source.of(None)  # Mistakes are likely, and found without TensorFlow.
-    console.load_tensorflow(args.debug)
+
+    def begin():
+        from tfgen.training.workers import strategy_of
+
+        strategy_of(args.strategy)
+
+    console.load_tensorflow(args.debug, begin)
     from tfgen.runner.request import check_all
     from tfgen.runner.run import carry_out
 
