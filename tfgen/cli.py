@@ -132,7 +132,9 @@ def _parser():
     command.add_argument("--timeout", type=float, default=30, help="seconds that each request may take; default 30")
     command.set_defaults(function=_query)
 
-    command = commands.add_parser("table", parents=[debug], help="make the documents' table from the results of runs")
+    command = commands.add_parser(
+        "table", parents=[debug, data_dir], help="make the documents' table from the results of runs"
+    )
     command.add_argument(
         "runs", nargs="*", metavar="RUNS_DIR", help="directories of several seeds or presets; default: runs"
     )
@@ -141,6 +143,10 @@ def _parser():
         metavar="FILE",
         help="replace the table in this file, such as docs/results.md, instead of printing it",
     )
+    command.add_argument(
+        "--missing", metavar="SEEDS", help="which runs of tfgen run --all --seeds, such as 0-9, are done?"
+    )
+    command.add_argument("--preset", default="quick", help="of --missing; default: %(default)s")
     command.set_defaults(function=_table)
 
     command = commands.add_parser(
@@ -252,19 +258,7 @@ def _list(args):
 def _run(args):
     if args.all == bool(args.recipes):
         raise InputError(f"name recipes or give --all, not both; the recipes are {', '.join(RECIPES)}")
-    names = list(RECIPES) if args.all else list(dict.fromkeys(args.recipes))
-    if args.all and args.preset in PRESETS:
-        without = [name for name in names if args.preset not in RECIPES[name].presets]
-        names = [name for name in names if name not in without]
-        if without:
-            print(f"skipped, since they have no preset {args.preset}: {', '.join(without)}", flush=True)
-        for name in [name for name in names if RECIPES[name].dataset is not None]:
-            if not data.is_prepared(RECIPES[name].dataset, args.data_dir):
-                names.remove(name)
-                print(
-                    f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set",
-                    flush=True,
-                )
+    names = _all(args.preset, args.data_dir) if args.all else list(dict.fromkeys(args.recipes))
     from tfgen.runner.request import Request, seeds_of
     from tfgen.runner.results import load_results
 
@@ -298,6 +292,25 @@ def _run(args):
         results = _carry_out(args, requests)
     if None not in results:  # Of several workers, the chief alone has some.
         _report(results, directories)
+
+
+def _all(preset, data_dir):
+    """Returns the recipes that --all means: those that have the preset, and their dataset prepared."""
+    names = list(RECIPES)
+    if preset not in PRESETS:  # Which the first request says.
+        return names
+    without = [name for name in names if preset not in RECIPES[name].presets]
+    names = [name for name in names if name not in without]
+    if without:
+        print(f"skipped, since they have no preset {preset}: {', '.join(without)}", flush=True)
+    for name in [name for name in names if RECIPES[name].dataset is not None]:
+        if not data.is_prepared(RECIPES[name].dataset, data_dir):
+            names.remove(name)
+            print(
+                f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set",
+                flush=True,
+            )
+    return names
 
 
 def _carry_out(args, requests):
@@ -409,6 +422,9 @@ def _table(args):
     from tfgen.runner.results import load_results
 
     directories = args.runs or ["runs"]
+    if args.missing is not None:
+        _missing(args, directories)
+        return
     results = []
     for directory in directories:
         found = load_results(directory)
@@ -420,6 +436,17 @@ def _table(args):
     else:
         tables.write_results_table(results, args.write)
         print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
+
+
+def _missing(args, directories):
+    from tfgen.report import missing
+    from tfgen.runner.request import seeds_of
+
+    if args.preset not in PRESETS or args.write is not None or len(directories) > 1:
+        raise InputError(f"--missing takes one directory, and as --preset one of {', '.join(PRESETS)}")
+    names = _all(args.preset, args.data_dir)
+    seeds = seeds_of(args.missing)
+    print(missing.table(missing.states(directories[0], names, seeds, args.preset), seeds))
 
 
 def _check(args):
