@@ -9,18 +9,21 @@ PROCESSES ?= -n 2
 PRESET ?= quick
 # Processes of make replicate, which share the cores.
 JOBS ?= 2
+# Of make sweep: the seeds, each a run of all recipes, or of those that ARGS names.
+SEEDS ?= 0 1 2 3 4 5 6 7 8 9
 # What make keep takes; of several seeds, RUNS=runs/seed-0 takes the others beside it too.
 RUNS ?= runs
 INSTALLED := .venv/installed
 # The C library of the TensorFlow that TensorFlow Serving 2.20.0 is built on, for the tests of the exported models.
 RUNTIME := .venv/serving-runtime
 
-.PHONY: help install replicate test test-all test-pythons benchmark lint docs keep notebook constraints clean
+.PHONY: help install replicate sweep test test-all test-pythons benchmark lint docs keep notebook constraints clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install      set up .venv; every other target does so too"
 	@echo "make replicate    train, evaluate and draw every recipe of a preset (PRESET=smoke|quick|paper, JOBS=1, ARGS=--resume ...)"
+	@echo "make sweep        the same of several seeds, where it is missing (SEEDS=\"0 1\", RUNS=/shared/runs, ARGS=vae; -k -j 2)"
 	@echo "make test         run the tests but the slow ones (ARGS=tests/models, say, for some)"
 	@echo "make test-all     run all tests: the resume of every recipe and the like too"
 	@echo "make test-pythons install the wheel and run it in each of Python 3.10 to 3.13 that is found"
@@ -36,6 +39,11 @@ install: $(INSTALLED)
 
 replicate: $(INSTALLED)
 	$(BIN)/tfgen run --all --preset $(PRESET) --jobs $(JOBS) $(ARGS)
+
+sweep: $(SEEDS:%=seed-%)
+
+seed-%: $(INSTALLED)
+	$(BIN)/tfgen run $(or $(ARGS),--all) --preset $(PRESET) --seeds $* --resume --output-dir $(RUNS)
 
 test: $(INSTALLED) $(RUNTIME)/fetched
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)

@@ -271,6 +271,20 @@ def test_threefry_draws_the_same_numbers_with_xla_and_without():
         np.testing.assert_array_equal(compiled(seed), stateless_uniform((50, 7), seed))
 
 
+@pytest.mark.parametrize("draw", [threefry, threefry_uniform, threefry_normal])
+@pytest.mark.parametrize("before", [(), (3,), (2, 3)])
+def test_threefry_draws_for_rows_of_a_batch_what_the_whole_batch_has_there(draw, before):
+    whole = draw((*before, 11, 5), SEED).numpy()
+    for first, count in ((0, 4), (4, 3), (7, 4)):
+        with distributions.rows_of(first, 11):
+            part = draw((*before, count, 5), SEED).numpy()
+        np.testing.assert_array_equal(part, whole[..., first : first + count, :])
+        # Wrong: what every part would have by itself.
+        itself = draw((*before, count, 5), SEED).numpy()
+        assert np.allclose(itself, part, rtol=1e-5, atol=1e-6) == (not first and not before)
+    assert (draw((*before, 11, 5), SEED).numpy() == whole).all()
+
+
 def test_threefry_normal_reaches_far_and_stays_finite(monkeypatch):
     for word, extreme in ((0, -5.295), (2**32 - 1, 5.295), (2**31, 0.0)):
         monkeypatch.setattr(

@@ -77,6 +77,12 @@ def _parser():
     )
     command.add_argument("--resume", action="store_true", help="continue unfinished runs and keep finished ones")
     command.add_argument("--deterministic", action="store_true", help="use deterministic kernels only; slower")
+    command.add_argument(
+        "--strategy",
+        default="none",
+        help="mirrored: train on all GPUs of this machine; multiworker: on the machines that TF_CONFIG names; "
+        "default: none",
+    )
     command.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard (extra 'tensorboard')")
     command.set_defaults(function=_run)
 
@@ -126,7 +132,9 @@ def _parser():
     command.add_argument("--timeout", type=float, default=30, help="seconds that each request may take; default 30")
     command.set_defaults(function=_query)
 
-    command = commands.add_parser("table", parents=[debug], help="make the documents' table from the results of runs")
+    command = commands.add_parser(
+        "table", parents=[debug, data_dir], help="make the documents' table from the results of runs"
+    )
     command.add_argument(
         "runs", nargs="*", metavar="RUNS_DIR", help="directories of several seeds or presets; default: runs"
     )
@@ -135,6 +143,10 @@ def _parser():
         metavar="FILE",
         help="replace the table in this file, such as docs/results.md, instead of printing it",
     )
+    command.add_argument(
+        "--missing", metavar="SEEDS", help="which runs of tfgen run --all --seeds, such as 0-9, are done?"
+    )
+    command.add_argument("--preset", default="quick", help="of --missing; default: %(default)s")
     command.set_defaults(function=_table)
 
     command = commands.add_parser(
@@ -253,31 +265,22 @@ def _list(args):
 def _run(args):
     if args.all == bool(args.recipes):
         raise InputError(f"name recipes or give --all, not both; the recipes are {', '.join(RECIPES)}")
-    names = list(RECIPES) if args.all else list(dict.fromkeys(args.recipes))
-    if args.all and args.preset in PRESETS:
-        without = [name for name in names if args.preset not in RECIPES[name].presets]
-        names = [name for name in names if name not in without]
-        if without:
-            print(f"skipped, since they have no preset {args.preset}: {', '.join(without)}", flush=True)
-        for name in [name for name in names if RECIPES[name].dataset is not None]:
-            if not data.is_prepared(RECIPES[name].dataset, args.data_dir):
-                names.remove(name)
-                print(
-                    f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set",
-                    flush=True,
-                )
+    names = _all(args.preset, args.data_dir) if args.all else list(dict.fromkeys(args.recipes))
     from tfgen.runner.request import Request, seeds_of
     from tfgen.runner.results import load_results
 
     if args.jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {args.jobs}")
+    if args.jobs > 1 and args.strategy != "none":
+        raise InputError("--jobs and --strategy both share out the machine; give one of them")
     # Directory -> its seed.
     directories = {args.output_dir: args.seed}
     needed_dir = None
     if args.seeds is not None:
         directories = {os.path.join(args.output_dir, f"seed-{seed}"): seed for seed in seeds_of(args.seeds)}
         needed_dir = os.path.join(args.output_dir, "seed-0")
-    options = {name: getattr(args, name) for name in ("preset", "epochs", "settings", "deterministic", "resume")}
+    names_of_options = ("preset", "epochs", "settings", "deterministic", "resume", "strategy")
+    options = {name: getattr(args, name) for name in names_of_options}
     requests = [
         Request(name, seed=seed, output_dir=directory, needed_dir=needed_dir, **options)
         for directory, seed in directories.items()
@@ -294,7 +297,27 @@ def _run(args):
         results = carry_out_all(requests, args.jobs, shared)
     else:
         results = _carry_out(args, requests)
-    _report(results, directories)
+    if None not in results:  # Of several workers, the chief alone has some.
+        _report(results, directories)
+
+
+def _all(preset, data_dir):
+    """Returns the recipes that --all means: those that have the preset, and their dataset prepared."""
+    names = list(RECIPES)
+    if preset not in PRESETS:  # Which the first request says.
+        return names
+    without = [name for name in names if preset not in RECIPES[name].presets]
+    names = [name for name in names if name not in without]
+    if without:
+        print(f"skipped, since they have no preset {preset}: {', '.join(without)}", flush=True)
+    for name in [name for name in names if RECIPES[name].dataset is not None]:
+        if not data.is_prepared(RECIPES[name].dataset, data_dir):
+            names.remove(name)
+            print(
+                f"skipped, since {RECIPES[name].dataset} is not prepared: {name}; name it to download the set",
+                flush=True,
+            )
+    return names
 
 
 def _carry_out(args, requests):
@@ -302,7 +325,13 @@ def _carry_out(args, requests):
     source = data.Source(args.dataset, args.data_dir)
     if data.is_own(args.dataset):
         source.of(None)  # Mistakes are likely, and found without TensorFlow.
-    console.load_tensorflow(args.debug)
+
+    def begin():
+        from tfgen.training.workers import strategy_of
+
+        strategy_of(args.strategy)
+
+    console.load_tensorflow(args.debug, begin)
     from tfgen.runner.request import check_all
     from tfgen.runner.run import carry_out
 
@@ -400,6 +429,9 @@ def _table(args):
     from tfgen.runner.results import load_results
 
     directories = args.runs or ["runs"]
+    if args.missing is not None:
+        _missing(args, directories)
+        return
     results = []
     for directory in directories:
         found = load_results(directory)
@@ -411,6 +443,17 @@ def _table(args):
     else:
         tables.write_results_table(results, args.write)
         print(f"{len(results)} run{'s' if len(results) > 1 else ''}: {args.write}")
+
+
+def _missing(args, directories):
+    from tfgen.report import missing
+    from tfgen.runner.request import seeds_of
+
+    if args.preset not in PRESETS or args.write is not None or len(directories) > 1:
+        raise InputError(f"--missing takes one directory, and as --preset one of {', '.join(PRESETS)}")
+    names = _all(args.preset, args.data_dir)
+    seeds = seeds_of(args.missing)
+    print(missing.table(missing.states(directories[0], names, seeds, args.preset), seeds))
 
 
 def _check(args):

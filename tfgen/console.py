@@ -198,8 +198,13 @@ def _quietly(debug):
             os.close(stderr)
 
 
-def load_tensorflow(debug=False):
-    """Loads TensorFlow and starts its devices, without what they print unless `debug`."""
+def load_tensorflow(debug=False, first=None):
+    """Loads TensorFlow and starts its devices, without what they print unless `debug`.
+
+    Args:
+        debug: whether all is shown.
+        first: function without arguments that is called before the devices start, or None.
+    """
     with _quietly(debug):
         import tensorflow as tf
 
@@ -208,4 +213,6 @@ def load_tensorflow(debug=False):
             tf.get_logger().setLevel("ERROR")
             # TFDS warns about every directory that is not prepared. The error that follows is clearer.
             logging.getLogger("absl").setLevel("ERROR")
+        if first is not None:
+            first()
         tf.constant(0)  # The first operation starts the devices, which also prints.

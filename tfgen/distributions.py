@@ -5,9 +5,11 @@ Everything is in nats, per example: densities and divergences are summed over th
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
@@ -65,6 +67,45 @@ class Generator(NamedTuple):
     normal: Callable[..., tf.Tensor]
 
 
+# Of the batch whose rows are drawn for: the number of the first row that is here, and of all rows. None: all are here.
+_part: contextvars.ContextVar[tuple[int, int] | None] = contextvars.ContextVar("part", default=None)
+
+
+@contextlib.contextmanager
+def rows_of(first: int, total: int) -> Iterator[None]:
+    """Lets Threefry draw for some rows of a batch what it draws for them when it draws for the whole batch.
+
+    The rows of a draw are its last axis but one, as in `(batch, pixels)` and `(k, batch, latent_dim)`.
+
+    Args:
+        first: number of the first of them; they follow one another.
+        total: of the batch's rows.
+    """
+    with _drawn_for((first, total)):
+        yield
+
+
+@contextlib.contextmanager
+def _drawn_for(part):
+    token = _part.set(part)
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+def _counters(shape):
+    """Returns the number of each word of a draw, int64, in one axis."""
+    part = _part.get()
+    if part is None:
+        return tf.range(tf.cast(tf.reduce_prod(shape), tf.int64))
+    first, total = part
+    shape = tf.cast(shape, tf.int64)
+    before, rows, size = tf.reduce_prod(shape[:-2]), shape[-2], shape[-1]
+    numbers = total * tf.range(before)[:, None] + first + tf.range(rows)
+    return tf.reshape(size * numbers[..., None] + tf.range(size), [-1])
+
+
 def threefry(shape: Shape, seed: tf.Tensor) -> tf.Tensor:
     """Returns random uint32 words: the first ones of Threefry-2x32's blocks 0, 1, 2, ..., after 20 rounds.
 
@@ -80,7 +121,7 @@ def threefry(shape: Shape, seed: tf.Tensor) -> tf.Tensor:
     low, high = tf.unstack(tf.bitcast(tf.cast(seed, tf.int64), tf.uint32), axis=1)
     keys = (low[0], low[1], low[0] ^ low[1] ^ tf.constant(0x1BD11BDA, tf.uint32))
     # The counter's second word is for what the key has no room for.
-    x = tf.cast(tf.range(tf.cast(tf.reduce_prod(shape), tf.int64)), tf.uint32) + keys[0]
+    x = tf.cast(_counters(shape), tf.uint32) + keys[0]
     y = tf.zeros_like(x) + _rotated(high[1], 8) + high[0] + keys[1]
     for i in range(5):
         for bits in ((13, 15, 26, 6), (17, 29, 16, 24))[i % 2]:
@@ -110,6 +151,13 @@ def threefry_normal(shape: Shape, seed: tf.Tensor) -> tf.Tensor:
 
     For what batches and steps of training draw; see `threefry`. Quantiles of N(0, 1) at uniform draws in (0, 1).
     """
+    part = _part.get()
+    if part is not None:
+        # The kernel of erfinv may round otherwise at another place of a tensor: the whole is drawn, and cut.
+        *before, rows, size = tf.unstack(shape)
+        with _drawn_for(None):
+            whole = threefry_normal((*before, part[1], size), seed)
+        return whole[..., part[0] : part[0] + rows, :]
     bits = tf.bitcast(tf.bitwise.right_shift(threefry(shape, seed), tf.constant(9, tf.uint32)), tf.int32)
     # On (-1, 1), without its ends.
     uniform = (tf.cast(bits, tf.float32) + 0.5) * 2.0**-22 - 1.0
@@ -198,7 +246,7 @@ def sample_normal(mean: tf.Tensor, log_var: tf.Tensor, seed: tf.Tensor) -> tf.Te
 
     Source: Kingma & Welling 2013, section 2.4 (the reparameterisation trick).
     """
-    return mean + tf.exp(0.5 * log_var) * threefry_normal(tf.shape(mean), seed)
+    return mean + tf.exp(0.5 * log_var) * tf.cast(threefry_normal(tf.shape(mean), seed), mean.dtype)
 
 
 def log_prior_ratio(z: tf.Tensor, epsilon: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:

@@ -327,7 +327,7 @@ class ImportanceWeightedVAE(VAE):
 
     def _noise(self, x, seed):
         """Returns epsilon ~ N(0, I), `(k, batch, noise_dim)`."""
-        return threefry_normal((self.num_samples, tf.shape(x)[0], self.noise_dim), seed)
+        return tf.cast(threefry_normal((self.num_samples, tf.shape(x)[0], self.noise_dim), seed), x.dtype)
 
     def _variables(self):
         """Returns the trainable variables of q(z|x), and those of p(x, z)."""
@@ -342,7 +342,7 @@ class ImportanceWeightedVAE(VAE):
         return -self._bound(log_weights), -tf.reduce_mean(log_p_x, axis=0), kl_divergence(*posterior)
 
     def _bound(self, log_weights):
-        return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(self.num_samples))
+        return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(tf.cast(self.num_samples, log_weights.dtype))
 
     def get_config(self) -> dict[str, Any]:
         options = {"num_samples": self.num_samples, "doubly_reparameterised": self.doubly_reparameterised}

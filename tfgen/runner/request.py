@@ -12,6 +12,8 @@ from tfgen.recipe import MNIST_CLASSES, MNIST_SHAPE, PRESETS
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
 
+STRATEGIES = ("none", "mirrored", "multiworker")
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -27,6 +29,7 @@ class Request:
         output_dir: directory of runs.
         resume: whether an unfinished run is gone on with, and a finished one kept.
         needed_dir: directory of the runs that this one needs, or None: the same.
+        strategy: "mirrored" over the machine's GPUs, "multiworker" over the machines that TF_CONFIG names, or "none".
 
     Raises:
         InputError: for a recipe, a preset, a value or a directory that cannot be.
@@ -41,6 +44,7 @@ class Request:
     output_dir: str | os.PathLike = "runs"
     resume: bool = False
     needed_dir: str | os.PathLike | None = None
+    strategy: str = "none"
 
     def __post_init__(self):
         for name, kind, allowed in (
@@ -53,6 +57,7 @@ class Request:
             ("output_dir", str | os.PathLike, "a path"),
             ("resume", bool, "True or False"),
             ("needed_dir", str | os.PathLike | None, "a path or None"),
+            ("strategy", str, "a text"),
         ):
             value = getattr(self, name)
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -70,6 +75,10 @@ class Request:
             )
         if not 0 <= self.seed < 2**31:
             raise InputError(f"--seed must lie between 0 and {2**31 - 1}, got {self.seed}")
+        if self.strategy not in STRATEGIES:
+            raise InputError(f"unknown strategy {self.strategy!r}; choose one of {', '.join(STRATEGIES)}")
+        if self.strategy == "multiworker":
+            check_cluster(os.environ.get("TF_CONFIG"))
         self.config()
         check_writable(self.output_dir, "--output-dir")
         check_writable(self.directory, "--output-dir")
@@ -106,6 +115,7 @@ class Request:
             output_dir=self.needed_directory,
             needed_dir=None,
             resume=True,
+            strategy="none",
         )
 
     @property
@@ -125,6 +135,19 @@ class Request:
             **dataclasses.asdict(self.config()),
         }
         return json.loads(json.dumps(contents))
+
+
+def check_cluster(text):
+    """Raises `InputError` unless a text is a TF_CONFIG that names workers, and which of them this process is."""
+    example = '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text or "")
+        cluster, kind, index = config["cluster"], config["task"]["type"], config["task"]["index"]
+        if set(cluster) - {"chief", "worker"} or index < 0 or not isinstance(cluster[kind][index], str):
+            raise ValueError
+    except (ValueError, LookupError, TypeError):
+        given = "it is not set" if text is None else f"got {text[:200]!r}"
+        raise InputError(f"--strategy multiworker needs a TF_CONFIG such as {example}; {given}") from None
 
 
 def seeds_of(text):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
+import pathlib
+import shutil
+import tempfile
 import time
 from typing import Any
 
@@ -17,12 +21,13 @@ from tfgen.files import named_difference, read_json, write_atomically
 from tfgen.recipes import MODULES
 from tfgen.runner.directory import clear, move_aside, own_temporary_files, reserved
 from tfgen.runner.environment import versions
-from tfgen.runner.request import Request, check, difference_to, missing_runs
+from tfgen.runner.request import Request, check, difference_to, missing_runs, needed_runs
 from tfgen.runner.results import VERSIONS, read_results, write_results
 from tfgen.training.run import Run
+from tfgen.training.workers import from_chief, is_chief, replicas_of, strategy_of
 
 
-def run(recipe: str, data: Dataset, tensorboard: bool = False, **options: Any) -> dict[str, Any]:
+def run(recipe: str, data: Dataset, tensorboard: bool = False, **options: Any) -> dict[str, Any] | None:
     """Runs one recipe and writes `<output_dir>/<recipe>/`.
 
     What the same request has left there is replaced; a finished run of another one is moved to `<recipe>.1`, or so on.
@@ -31,11 +36,11 @@ def run(recipe: str, data: Dataset, tensorboard: bool = False, **options: Any) -
         recipe: name of a recipe, such as "vae".
         data: a `Dataset`, such as `tfgen.data.load("mnist")`.
         tensorboard: log to `<output_dir>/<recipe>/tensorboard/` as well.
-        **options: of the `Request`: preset, seed, epochs, settings, deterministic, output_dir, resume. A deterministic
-            run leaves its process so.
+        **options: of the `Request`: preset, seed, epochs, settings, deterministic, output_dir, resume, strategy. A
+            deterministic run leaves its process so.
 
     Returns:
-        The contents of `results.json`.
+        The contents of `results.json`; of several workers, None but for the chief, who alone writes.
 
     Raises:
         InputError: for a request that cannot be run, or that would discard an unfinished run.
@@ -46,7 +51,7 @@ def run(recipe: str, data: Dataset, tensorboard: bool = False, **options: Any) -
 
 def carry_out(
     request: Request, data: Dataset, tensorboard: bool = False, needed_by: Request | None = None
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Runs a `Request` on a `Dataset`; see `run`.
 
     Args:
@@ -56,6 +61,10 @@ def carry_out(
     check(request, data)
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
+    strategy = strategy_of(request.strategy)
+    from_chief(strategy, {**request.identity(data), **versions()})
+    if not is_chief(strategy):
+        return _assist(request, data, strategy)
     make_needed(request, data)
     directory = request.directory
     with reserved(directory, wait=needed_by is not None):
@@ -68,14 +77,34 @@ def carry_out(
                 print(f"{directory} held a finished run with {difference}: moved to {kept}", flush=True)
             elif request.resume:
                 print(f"{request.recipe}: already finished, see {directory / 'results.json'}", flush=True)
+                from_chief(strategy, {"finished": True})
                 return read_results(directory / "results.json")
         directory.mkdir(parents=True, exist_ok=True)
         unfinished = any(directory.glob("checkpoints/*.keras")) and request.resume
         clear(directory, keep_unfinished=request.resume)
-        seen = _versions_seen(directory / "request.json") if unfinished else [versions()]
+        now = versions() | replicas_of(strategy)
+        seen = _versions_seen(directory / "request.json", now) if unfinished else [now]
         contents = {**request.identity(data), "versions": seen}
         write_atomically(directory / "request.json", json.dumps(contents, indent=1).encode())
-        return _experiment(request, data, tensorboard, seen)
+        from_chief(strategy, {"finished": False})
+        run, seconds = _experiment(request, data, tensorboard, strategy)
+        results = write_results(run, request.recipe, seconds, seen)
+        from_chief(strategy, {"finished": True})
+        return results
+
+
+def _assist(request, data, strategy):
+    """Takes part in the trainings of a run that the chief writes: makes the same run in a directory that goes."""
+    if from_chief(strategy, {}, same=False)["finished"]:
+        return
+    with tempfile.TemporaryDirectory(prefix="tfgen-") as temporary:
+        mine = dataclasses.replace(request, output_dir=temporary, needed_dir=None, resume=True)
+        for name in needed_runs(request.recipe, data):
+            pathlib.Path(temporary, name).symlink_to((request.needed_directory / name).absolute())
+        if (request.directory / "checkpoints").exists():
+            shutil.copytree(request.directory / "checkpoints", mine.directory / "checkpoints")
+        _experiment(mine, data, False, strategy)
+        from_chief(strategy, {}, same=False)
 
 
 def make_needed(request: Request, data: Dataset) -> None:
@@ -85,12 +114,11 @@ def make_needed(request: Request, data: Dataset) -> None:
         carry_out(request.for_needed(name), data, needed_by=request)
 
 
-def _versions_seen(path):
+def _versions_seen(path, now):
     """Returns the versions that an unfinished run has been computed with and will be, each once, the present last.
 
     Prints in what the present ones differ: the same request then need not give the same bits.
     """
-    now = versions()
     contents = read_json(path) if path.exists() else {}
     schema.check(path, contents, {"versions": VERSIONS})
     earlier = contents.get("versions", [])
@@ -100,8 +128,8 @@ def _versions_seen(path):
     return [*(one for one in earlier if one != now), now]
 
 
-def _experiment(request, data, tensorboard, seen):
-    """Calls the recipe's `experiment` and writes its results."""
+def _experiment(request, data, tensorboard, strategy):
+    """Calls the recipe's `experiment`; returns the `Run`, and the seconds that it took with those before."""
     started = time.monotonic()
     if request.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -117,7 +145,8 @@ def _experiment(request, data, tensorboard, seen):
         tensorboard,
         request.identity(data),
         request.needed_directory,
+        strategy,
     )
     with own_temporary_files(), deferred():
         module.experiment(run)
-    return write_results(run, request.recipe, run.seconds_before + time.monotonic() - started, seen)
+    return run, run.seconds_before + time.monotonic() - started

@@ -26,6 +26,8 @@ from tfgen.training.checkpoint import (
     restore,
 )
 from tfgen.training.progress import Progress
+from tfgen.training.replicas import use_replicas
+from tfgen.training.workers import from_chief
 
 # Images evaluated at a time: enough to fill the cores, few enough for the memory.
 EVALUATION_BATCH = 1000
@@ -69,6 +71,7 @@ class Run:
         metrics: recorded so far, by name.
         trainings: of each `fit` so far, by its log's name: numbers of parameters and epochs, and what was logged last.
         figures: paths of the figures written so far.
+        strategy: the `tf.distribute.Strategy` of its trainings, or None.
         seconds_before: seconds of training before the run was resumed.
     """
 
@@ -84,6 +87,7 @@ class Run:
         tensorboard=False,
         identity=None,
         needed_dir=None,
+        strategy=None,
     ):
         self.recipe = recipe
         self.config = config
@@ -94,6 +98,7 @@ class Run:
         self.deterministic = deterministic
         self.tensorboard = tensorboard
         self.identity = identity or {"preset": preset, "seed": seed, "deterministic": deterministic}
+        self.strategy = strategy
         self.metrics = {}
         self.trainings = {}
         self.figures = []
@@ -144,6 +149,7 @@ class Run:
             self.seconds_before += sum(read_log(log)["seconds"])
             done = "finished already" if first_epoch >= epochs else f"resuming after epoch {first_epoch} of {epochs}"
             print(done if name == "model" else f"{name}: {done}", flush=True)
+        from_chief(self.strategy, {"training": name, "epochs done": first_epoch})
         if first_epoch < epochs:
             callbacks = [
                 StopWhereItIsAsked(),
@@ -157,7 +163,10 @@ class Run:
                 logs = self.directory / "tensorboard" / ("" if name == "model" else name)
                 callbacks.append(keras.callbacks.TensorBoard(logs))
             held_out = tf.data.Dataset.from_tensor_slices(validation).batch(EVALUATION_BATCH)
-            use_blocks(model, batches)
+            if self.strategy is None:
+                use_blocks(model, batches)
+            else:
+                use_replicas(model, batches, self.strategy)
             label = "" if name == "model" else name
             with Progress(epochs, steps * batches.batch_size, first_epoch, label, batches.unit) as progress:
                 model.fit(

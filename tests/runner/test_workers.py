@@ -1,0 +1,189 @@
+"""Runs of several workers: real processes on this machine, one of which writes."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from tfgen.errors import InputError
+from tfgen.files import read_log
+from tfgen.runner.request import Request
+from tfgen.training.checkpoint import read_member
+
+SCRIPT = pathlib.Path(__file__).parent.parent / "worker.py"
+# What the documents state, with room for a machine that other tests keep busy.
+SECONDS_TO_NOTICE = 60
+
+
+def cluster(number):
+    """Returns the TF_CONFIG of each of some workers, on ports that are free now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return [
+        json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}}) for i in range(number)
+    ]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Function that starts workers: worker i writes to the directory `<name>-i`, or all of them to `shared`."""
+    processes = []
+
+    def start_workers(name, number, *options, shared=None, of_last=()):
+        started = []
+        for i, config in enumerate(cluster(number)):
+            arguments = ["run", "stub", "--dataset", "digits", "--strategy", "multiworker", *options]
+            arguments += ["--output-dir", tmp_path / (shared or f"{name}-{i}"), *(of_last if i == number - 1 else ())]
+            log = open(tmp_path / f"{name}-{i}.log", "w")
+            process = subprocess.Popen(
+                [sys.executable, SCRIPT, *arguments],
+                env={**os.environ, "TF_CONFIG": config},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            log.close()
+            started.append(process)
+        processes.extend(started)
+        return started
+
+    yield start_workers
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def codes(processes):
+    return [process.wait(300) for process in processes]
+
+
+def last_line(path):
+    return path.read_text().splitlines()[-1]
+
+
+def weights(directory):
+    """Returns the bytes of the weights and of the optimizer's state in a run's checkpoint."""
+    with zipfile.ZipFile(directory / "stub" / "checkpoints" / "model.keras") as archive:
+        return archive.read("model.weights.h5")
+
+
+def log_of(directory):
+    """Returns a run's log without what the clock decides."""
+    log = read_log(directory / "stub" / "training.csv")
+    return {name: values for name, values in log.items() if name != "seconds"}
+
+
+def alone(directory, *options):
+    """Makes the run in one process without a strategy."""
+    command = [sys.executable, SCRIPT, "run", "stub", "--dataset", "digits", *options, "--output-dir", directory]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+
+
+def test_two_workers_make_the_run_of_one_and_the_chief_alone_writes(start, tmp_path):
+    assert codes(start("two", 2, "--epochs", "2")) == [0, 0]
+    assert not (tmp_path / "two-1").exists()
+    results = json.loads((tmp_path / "two-0" / "stub" / "results.json").read_text())
+    assert results["versions"][-1]["replicas"] == "2"
+    alone(tmp_path / "one", "--epochs", "2")
+    one = log_of(tmp_path / "one")
+    for name, values in log_of(tmp_path / "two-0").items():
+        assert values == pytest.approx(one[name], rel=1e-4)
+    # Wrong: another order of the images.
+    alone(tmp_path / "other", "--epochs", "2", "--seed", "1")
+    assert log_of(tmp_path / "other")["loss"] != pytest.approx(one["loss"], rel=1e-4)
+
+
+def test_a_worker_with_another_command_is_refused(start, tmp_path):
+    chief, other = start("odd", 2, of_last=("--seed", "1"))
+    assert other.wait(300) == 2
+    assert last_line(tmp_path / "odd-1.log").startswith("tfgen: the chief has seed 0, not 1:")
+    assert chief.wait(SECONDS_TO_NOTICE) == 1
+    assert not (tmp_path / "odd-0" / "stub" / "results.json").exists()
+
+
+def wait_for_checkpoint(directory):
+    path = directory / "stub" / "checkpoints" / "model.keras"
+    deadline = time.monotonic() + 200
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_worker_ends_the_others_in_time(start, tmp_path, lost, how):
+    processes = start("lost", 2, "--epochs", "100000", shared="run")
+    wait_for_checkpoint(tmp_path / "run")
+    processes[lost].send_signal(how)
+    assert processes[1 - lost].wait(SECONDS_TO_NOTICE) == 1
+    assert "another worker has ended, or cannot be reached" in last_line(tmp_path / f"lost-{1 - lost}.log")
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, tmp_path):
+    epochs = "60"
+    assert codes(start("whole", 2, "--epochs", epochs, shared="whole")) == [0, 0]
+    for number in (2, 3):
+        name = f"killed-{number}"
+        processes = start(name, 2, "--epochs", epochs, shared=name)
+        wait_for_checkpoint(tmp_path / name)
+        processes[1].kill()
+        assert processes[0].wait(SECONDS_TO_NOTICE) == 1
+        _, log = read_member(tmp_path / name / "stub" / "checkpoints" / "model.keras")
+        assert len(log.splitlines()) - 1 < int(epochs)
+        assert codes(start(f"{name}-again", number, "--epochs", epochs, "--resume", shared=name)) == [0] * number
+        whole, resumed = log_of(tmp_path / "whole"), log_of(tmp_path / name)
+        if number == 2:
+            assert resumed == whole
+            assert weights(tmp_path / name) == weights(tmp_path / "whole")
+        else:
+            for column, values in resumed.items():
+                assert values == pytest.approx(whole[column], rel=1e-4)
+    alone(tmp_path / "killed-2", "--epochs", epochs, "--resume")  # Finished, whatever the strategy.
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_checkpoint_is_refused(start, tmp_path):
+    processes = start("first", 2, "--epochs", "100000", shared="run")
+    wait_for_checkpoint(tmp_path / "run")
+    for process in processes:
+        process.kill()
+        process.wait()
+    options = ("--epochs", "100000", "--resume")
+    chief, other = start("again", 2, *options, shared="run", of_last=("--output-dir", tmp_path / "elsewhere"))
+    assert other.wait(300) == 2
+    assert "tfgen: the chief has epochs done" in last_line(tmp_path / "again-1.log")
+    assert chief.wait(SECONDS_TO_NOTICE) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "no JSON",
+        "{}",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
+def test_workers_without_a_cluster_are_refused_in_a_line(monkeypatch, tmp_path, text):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match="--strategy multiworker needs a TF_CONFIG such as"):
+        Request("vae", output_dir=tmp_path, strategy="multiworker")
+
+
+def test_an_unknown_strategy_is_refused(tmp_path):
+    with pytest.raises(InputError, match="unknown strategy 'parameter'; choose one of none, mirrored, multiworker"):
+        Request("vae", output_dir=tmp_path, strategy="parameter")
