@@ -113,7 +113,7 @@ def _shared_legend(figure, handles, labels, place="outside lower center"):
 
 
 def description(figure):
-    """Returns what a figure says in words, for those who do not see it: its titles, its axes, the names of its curves."""
+    """Returns what a figure says in words, for those who do not see it: titles, axes, names of curves."""
     parts = [figure.get_suptitle()]
     for axes in figure.axes:
         names = [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else []

@@ -72,7 +72,7 @@ def layer_arrays(networks: dict[str, keras.Model | list[tuple[str, np.ndarray, n
     Args:
         networks: dict from a name to a model, or to what `dense_layers` returns of one.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, network in networks.items():
         layers = dense_layers(network) if isinstance(network, keras.Model) else network
         for i, (activation, kernel, bias) in enumerate(layers):
