@@ -280,8 +280,8 @@ def draw_codes(run, network, codes):
     title = figures.finding(
         100 * (accuracies[1] - accuracies[0]),
         100 * figures.noise_of_shares(accuracies, len(run.data.test)),
-        "Training codes and clusters together gains {:.1f} points",
-        "Training codes and clusters together loses {:.1f} points",
+        "Training codes with clusters gains {:.1f} points of accuracy",
+        "Training codes with clusters loses {:.1f} points of accuracy",
         "Codes of the test images before and after the clustering",
     )
     run.figure(f"codes_{network}", figures.scatter(panels, run.data.test.labels, title))
