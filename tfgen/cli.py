@@ -265,7 +265,7 @@ def _list(args):
 def _run(args):
     if args.all == bool(args.recipes):
         raise InputError(f"name recipes or give --all, not both; the recipes are {', '.join(RECIPES)}")
-    names = _all(args.preset, args.data_dir) if args.all else list(dict.fromkeys(args.recipes))
+    names = _all(args.preset, args.data_dir, args.strategy) if args.all else list(dict.fromkeys(args.recipes))
     from tfgen.runner.request import Request, seeds_of
     from tfgen.runner.results import load_results
 
@@ -301,8 +301,8 @@ def _run(args):
         _report(results, directories)
 
 
-def _all(preset, data_dir):
-    """Returns the recipes that --all means: those that have the preset, and their dataset prepared."""
+def _all(preset, data_dir, strategy="none"):
+    """Returns the recipes that --all means: those that have the preset and suit the strategy, with their dataset."""
     names = list(RECIPES)
     if preset not in PRESETS:  # Which the first request says.
         return names
@@ -310,6 +310,9 @@ def _all(preset, data_dir):
     names = [name for name in names if name not in without]
     if without:
         print(f"skipped, since they have no preset {preset}: {', '.join(without)}", flush=True)
+    for name in [name for name in names if strategy != "none" and not RECIPES[name].splits_batches]:
+        names.remove(name)
+        print(f"skipped, since its batches are not split: {name}", flush=True)
     for name in [name for name in names if RECIPES[name].dataset is not None]:
         if not data.is_prepared(RECIPES[name].dataset, data_dir):
             names.remove(name)

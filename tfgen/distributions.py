@@ -81,13 +81,7 @@ def rows_of(first: int, total: int) -> Iterator[None]:
         first: number of the first of them; they follow one another.
         total: of the batch's rows.
     """
-    with _drawn_for((first, total)):
-        yield
-
-
-@contextlib.contextmanager
-def _drawn_for(part):
-    token = _part.set(part)
+    token = _part.set((first, total))
     try:
         yield
     finally:
@@ -154,10 +148,9 @@ def threefry_normal(shape: Shape, seed: tf.Tensor) -> tf.Tensor:
     part = _part.get()
     if part is not None:
         # The kernel of erfinv may round otherwise at another place of a tensor: the whole is drawn, and cut.
-        *before, rows, size = tf.unstack(shape)
-        with _drawn_for(None):
-            whole = threefry_normal((*before, part[1], size), seed)
-        return whole[..., part[0] : part[0] + rows, :]
+        (first, total), (*before, rows, size) = part, tf.unstack(shape)
+        whole = contextvars.Context().run(threefry_normal, (*before, total, size), seed)
+        return whole[..., first : first + rows, :]
     bits = tf.bitcast(tf.bitwise.right_shift(threefry(shape, seed), tf.constant(9, tf.uint32)), tf.int32)
     # On (-1, 1), without its ends.
     uniform = (tf.cast(bits, tf.float32) + 0.5) * 2.0**-22 - 1.0

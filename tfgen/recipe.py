@@ -306,6 +306,7 @@ class Recipe:
         any_images: whether it takes images of any size and number of classes, or MNIST's 28x28 and ten only.
         needs_labels: whether it takes images with labels only.
         dataset: name of the dataset that `tfgen run` runs it on, or None if it is the one that is chosen.
+        splits_batches: whether each of its batches is one of equal rows, which replicas can split.
     """
 
     title: str
@@ -317,3 +318,4 @@ class Recipe:
     any_images: bool = False
     needs_labels: bool = True
     dataset: str | None = None
+    splits_batches: bool = True

@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from tfgen.cli import main
 from tfgen.errors import InputError
 from tfgen.files import read_log
 from tfgen.runner.request import Request
@@ -130,7 +131,7 @@ def test_a_lost_worker_ends_the_others_in_time(start, tmp_path, lost, how):
 
 @pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, tmp_path):
-    epochs = "60"
+    epochs = "8"
     assert codes(start("whole", 2, "--epochs", epochs, shared="whole")) == [0, 0]
     for number in (2, 3):
         name = f"killed-{number}"
@@ -187,3 +188,17 @@ def test_workers_without_a_cluster_are_refused_in_a_line(monkeypatch, tmp_path, 
 def test_an_unknown_strategy_is_refused(tmp_path):
     with pytest.raises(InputError, match="unknown strategy 'parameter'; choose one of none, mirrored, multiworker"):
         Request("vae", output_dir=tmp_path, strategy="parameter")
+
+
+def test_a_recipe_whose_batches_are_not_split_is_refused_at_once(tmp_path, capsys):
+    with pytest.raises(InputError, match="semi-supervised-vae trains on batches that are not split"):
+        Request("semi-supervised-vae", "smoke", output_dir=tmp_path, strategy="mirrored")
+    options = ["--preset", "smoke", "--dataset", "digits", "--output-dir", str(tmp_path), "--epochs", "-1"]
+    assert main(["run", "--all", "--strategy", "mirrored", *options]) == 2
+    assert "skipped, since its batches are not split: semi-supervised-vae\n" in capsys.readouterr().out
+
+
+def test_jobs_and_a_strategy_are_not_both_taken(tmp_path, capsys):
+    arguments = ["run", "vae", "gan", "--jobs", "2", "--strategy", "mirrored", "--output-dir", str(tmp_path)]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "tfgen: --jobs and --strategy both share out the machine; give one of them\n"

@@ -175,6 +175,7 @@ RECIPE = Recipe(
             for count, error in zip((100, 600, 1000, 3000), errors, strict=True)
         },
     },
+    splits_batches=False,
 )
 
 

@@ -77,6 +77,8 @@ class Request:
             raise InputError(f"--seed must lie between 0 and {2**31 - 1}, got {self.seed}")
         if self.strategy not in STRATEGIES:
             raise InputError(f"unknown strategy {self.strategy!r}; choose one of {', '.join(STRATEGIES)}")
+        if self.strategy != "none" and not RECIPES[self.recipe].splits_batches:
+            raise InputError(f"{self.recipe} trains on batches that are not split; leave out --strategy")
         if self.strategy == "multiworker":
             check_cluster(os.environ.get("TF_CONFIG"))
         self.config()

@@ -37,6 +37,7 @@ def strategy_of(name):
         return None
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
+    print("waiting for the workers that TF_CONFIG names", flush=True)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
