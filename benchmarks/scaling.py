@@ -24,9 +24,9 @@ def parameters(units):
 def operations(units, batch):
     """Returns the floating-point operations of a step's products: each network's passes, forward and back."""
     generator, discriminator = parameters(units)
-    # The discriminator's update: one pass of G; real and fake through D, three times the forward pass. The generator's:
-    # three times G, and through D forward and back to its input.
-    return 2 * batch * (generator + 6 * discriminator + 3 * generator + 2 * discriminator)
+    # The discriminator's update: one pass of G; real and fake through D and back, though not to the images. The
+    # generator's: through both and back, though not to the weights of D.
+    return 2 * batch * (generator + 2 * 2 * discriminator + 3 * generator + 2 * discriminator)
 
 
 def planned_seconds(units, batch, gpus, rate, overhead, bandwidth, latency):
@@ -109,7 +109,7 @@ def measured(variant, units, rounds):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="benchmarks.scaling", description=__doc__)
-    parser.add_argument("--units", type=int, nargs="+", default=[128, 1200], help="default: 128 1200")
+    parser.add_argument("--units", type=int, nargs="*", default=[128, 1200], help="to measure; default: 128 1200")
     parser.add_argument("--rounds", type=int, default=20, help="blocks of 20 steps; default 20")
     parser.add_argument("--measure", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--plan", type=int, nargs="+", default=[128, 1200, 4800], help="units; default: 128 1200 4800")
