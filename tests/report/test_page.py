@@ -203,6 +203,42 @@ def test_a_lesson_names_what_there_is(id):
     assert {f"figures/{figure}.png" for figure in lesson["figures"]} <= set(kept["figures"])
 
 
+@pytest.mark.parametrize("names", [report.SCRIPTS, (*report.MATHEMATICS, "worker")], ids=["page", "worker"])
+def test_no_two_scripts_declare_one_name(names):
+    """Of two functions of a name the first would be silently replaced, also where other scripts call it."""
+    sources = [(report.SOURCES / "js" / f"{name}.js").read_text("utf-8") for name in names]
+    declared = re.findall(r"^(?:function|const|let|class) (\w+)", "\n".join(sources), re.MULTILINE)
+    assert len(declared) > 50 and sorted(declared) == sorted(set(declared))
+
+
+def keys_of(source):
+    """Returns the keys of text.json that a script names: whole ones, and by `such_${ones}` those its words make."""
+    named = re.findall(r"[\"`]((?:pad|draw|elbo|plane|gan|line)_[^ \"`]+)[\"`]", source)
+    words = set(re.findall(r"\w[\w-]*", re.sub(r'"\w+_\w+"', "", source)))
+    keys = {key for key in named if "$" not in key}
+    for key in set(named) - keys:
+        pattern = re.compile(re.sub(r"\\\$\\{.*?\\}", "(.+)", re.escape(key)))
+        matches = {known: pattern.fullmatch(known) for known in TEXTS["en"]}
+        made = {
+            known for known, match in matches.items() if match and set("_".join(match.groups()).split("_")) <= words
+        }
+        assert made, key
+        keys |= made
+    return keys
+
+
+def test_the_scripts_and_the_template_ask_for_words_that_are_there_and_for_all_of_them():
+    used = {*report.LIVE, *(f"{id}_about" for id in report.LIVE), *(f"part_{part}" for part in report.PARTS)}
+    for script in report.SCRIPTS:
+        keys = keys_of((report.SOURCES / "js" / f"{script}.js").read_text("utf-8"))
+        assert keys <= set(TEXTS["en"]), script
+        used |= keys
+    template = (report.SOURCES / "page.html.jinja").read_text("utf-8")
+    used |= set(re.findall(r't\("(\w+)"\)', template)) | set(re.findall(r"text\.en\.(\w+)", template))
+    used |= set(re.findall(r'data-aria-key="(\w+)"', template))
+    assert used == set(TEXTS["en"])
+
+
 # What is missing, damaged or foreign.
 
 

@@ -13,11 +13,6 @@ const ABSENT = "\u2013"; // for the number of a network that the page does not h
 const IMAGE_SIZE = 112; // CSS pixels, 4 to a pixel of the image
 const MASK_SEED = 1;
 
-/** Returns what a decoder makes of what an encoder makes of an image, by the names of both. */
-function through(encoder, decoder, x) {
-  return forward(network(decoder), forward(network(encoder), x));
-}
-
 /** Returns the networks of a reconstruction and the function of an image that makes it. */
 function through(encoder, decoder, pixels = (output) => output) {
   return { networks: [encoder, decoder], of: (x) => pixels(forward(network(decoder), forward(network(encoder), x))) };
@@ -204,7 +199,7 @@ function createAnomaly() {
 
 /** Returns what the autoencoder that has not seen one digit gives back. */
 function anomalyReconstruction(x) {
-  return through("anomaly-detection/encoder", "anomaly-detection/decoder", x);
+  return through("anomaly-detection/encoder", "anomaly-detection/decoder").of(x);
 }
 
 /** Scores the page's test digits, a few at a time so that nothing waits, and gives the callback [{label, perInk}]. */
