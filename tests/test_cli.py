@@ -291,9 +291,11 @@ BEGINNINGS = [
 ]
 OPTIONS = (
     "--all --json --resume --deterministic --help --preset --dataset --seed --epochs --set --num --output --to "
-    "--models --label --rest-port --timeout --write --from --data-dir --output-dir --set=batch_size --"
+    "--models --label --rest-port --timeout --write --from --data-dir --output-dir --set=batch_size --strategy "
+    "--missing --"
 ).split()
 VALUES = (
+    "mirrored multiworker 0-3 "
     "vae gan smoke huge digits mnist file missing results empty 0 -1 3 1e400 nan 2147483648 99999999999999999999 1.5 "
     "grid.png vae:stable=1 batch_size=3 batch_size= =3 epochs=1e9 hidden_units=(((((( learning_rate=nan activation="
 ).split()
@@ -308,7 +310,7 @@ SETTINGS = st.builds("{}={}".format, FIELDS, TEXTS | st.sampled_from(["1", "(1,2
     st.lists(st.sampled_from(OPTIONS) | st.sampled_from(VALUES) | SETTINGS | TEXTS, max_size=6),
 )
 def test_any_command_line_is_carried_out_or_refused_in_one_line(place, monkeypatch, capsys, beginning, rest):
-    def loaded(args):
+    def loaded(debug, first=None):
         raise Loaded
 
     monkeypatch.setattr(cli.console, "load_tensorflow", loaded)
@@ -585,7 +587,7 @@ def test_every_request_is_checked_before_the_first_is_trained(stub, place, capfd
 def test_damaged_results_of_a_neighbour_are_told_before_the_training(stub, place, capfd, monkeypatch, options):
     """The report at the end shows the neighbours too. What the run will replace is not in its way."""
 
-    def loaded(args):
+    def loaded(debug, first=None):
         raise RuntimeError("TensorFlow is loaded")
 
     monkeypatch.setattr(cli.console, "load_tensorflow", loaded)

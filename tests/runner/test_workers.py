@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 import zipfile
+from unittest import mock
 
 import pytest
+import tensorflow as tf
 
 from tfgen.cli import main
-from tfgen.errors import InputError
+from tfgen.errors import InputError, RunError
 from tfgen.files import read_log
 from tfgen.runner.request import Request
 from tfgen.training.checkpoint import read_member
+from tfgen.training.workers import strategy_of
 
 SCRIPT = pathlib.Path(__file__).parent.parent / "worker.py"
 # What the documents state, with room for a machine that other tests keep busy.
@@ -183,6 +186,19 @@ def test_workers_without_a_cluster_are_refused_in_a_line(monkeypatch, tmp_path, 
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match="--strategy multiworker needs a TF_CONFIG such as"):
         Request("vae", output_dir=tmp_path, strategy="multiworker")
+
+
+@pytest.mark.parametrize(
+    "raised, expected, message",
+    [
+        (tf.errors.DeadlineExceededError(None, None, "a page"), RunError, "not all the workers that TF_CONFIG names"),
+        (RuntimeError("program startup"), InputError, "must be the first that TensorFlow does in a process"),
+    ],
+)
+def test_a_cluster_that_does_not_come_about_is_told_in_a_line(monkeypatch, raised, expected, message):
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", mock.Mock(side_effect=raised))
+    with pytest.raises(expected, match=message):
+        strategy_of("multiworker")
 
 
 def test_an_unknown_strategy_is_refused(tmp_path):

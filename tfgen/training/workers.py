@@ -32,6 +32,7 @@ def strategy_of(name):
 
     Raises:
         InputError: if TensorFlow has computed something before the workers were to be found.
+        RunError: if they have not all come after an hour.
     """
     if name == "none":
         return None
@@ -40,6 +41,8 @@ def strategy_of(name):
     print("waiting for the workers that TF_CONFIG names", flush=True)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
+    except LOST as error:
+        raise RunError("not all the workers that TF_CONFIG names have come: start all of them") from error
     except RuntimeError as error:
         raise InputError(
             f"the strategy multiworker must be the first that TensorFlow does in a process: {error}"
