@@ -29,7 +29,8 @@ def pytest_xdist_make_scheduler(config, log):
             name = os.path.basename(file).removeprefix("test_").removesuffix(".py").replace("_", "-")
             if "/recipes/" in file:
                 return "gans" if {name, *re.split(r"[\[\]]", test)} & GANS else "recipes"
-            return "recipes" if name in ("cli", "summary") else file
+            # The page in a browser shows seven of these recipes, and the two that make the GAN's run: they run twice.
+            return "recipes" if name in ("cli", "summary", "page-in-browser") else file
 
     return ByFileOrRecipes(config, log)
 

@@ -148,6 +148,8 @@ function fillPlane(plane) {
   const decodeGrid = onFrameSeen(plane.element, () => {
     decodeCells(plane);
     if (plane.gridShown && plane.cells.length < PLANE_GRID ** 2) decodeGrid();
+    // The axes over the images, as wherever it is painted anew.
+    else repaint(plane.gridCanvas);
   });
   plane.updateGrid = (shown) => {
     plane.gridShown = shown;
