@@ -231,7 +231,7 @@ def _picture(path):
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return {"source": None}
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=80, method=4)
+    picture.save(buffer, "WEBP", quality=70, method=4)
     source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
     alt = description or path.stem.replace("_", " ")
     return {"source": source, "width": picture.width, "height": picture.height, "alt": alt}
