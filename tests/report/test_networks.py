@@ -64,6 +64,44 @@ def test_a_file_of_something_else_is_refused(tmp_path, change, told):
     assert str(error.value).startswith(f"{tmp_path / 'networks.npz'} is not the networks.npz of a run")
 
 
+AUTOENCODER = {"encoder": (12, 2), "decoder": (2, 12)}
+WHOLE = {"labels": np.zeros(30, np.uint8), "codes": np.zeros((30, 2), np.float32), "left_out": np.array([4])}
+
+
+@pytest.mark.parametrize(
+    "recipe, networks_of, arrays, told",
+    [
+        ("denoising-autoencoder", {"encoder": (12, 2)}, {}, "it has no decoder"),
+        ("denoising-autoencoder", {**AUTOENCODER, "encoder": (10, 2)}, {}, "its encoder has 10 numbers for the pixels"),
+        ("denoising-autoencoder", {**AUTOENCODER, "decoder": (3, 12)}, {}, "its decoder has 3 numbers for the code"),
+        ("gan", {}, {}, "it has no generator"),
+        ("gan", {"generator": (5, 12), "discriminator": (12, 1)}, {}, "it has no generator"),
+        ("gan", {"generator/1": (5, 12), "discriminator/2": (12, 1)}, {}, "not of the same epochs"),
+        ("gan", {"generator/1": (5, 12), "discriminator/1": (12, 2)}, {}, "2 numbers for the logit, instead of 1"),
+        ("anomaly-detection", AUTOENCODER, {"left_out": None}, "it has no left_out"),
+        ("anomaly-detection", AUTOENCODER, {"left_out": np.array([4, 5])}, "its left_out is not one number"),
+        ("feature-classifier", {"logits": (12, 3)}, {"labels": None}, "it has no labels"),
+        ("feature-classifier", {"logits": (12, 3)}, {"labels": np.zeros(29, np.uint8)}, "one for each image"),
+        ("feature-classifier", {"logits": (12, 3)}, {"labels": np.zeros(30, np.int64)}, "its labels are not uint8"),
+        ("clustering-autoencoder", AUTOENCODER, {"codes": None}, "it has no codes"),
+        ("clustering-autoencoder", AUTOENCODER, {"codes": np.zeros((30, 3))}, "not points of the plane"),
+        ("clustering-autoencoder", AUTOENCODER, {"codes": np.full((30, 2), np.nan)}, "not points of the plane"),
+        ("clustering-autoencoder", AUTOENCODER, {"codes": np.zeros((29, 2))}, "not one label for each code"),
+    ],
+)
+def test_a_run_that_has_not_kept_what_its_recipe_keeps_is_refused(tmp_path, recipe, networks_of, arrays, told):
+    def written(networks_of, arrays):
+        arrays = {name: array for name, array in arrays.items() if array is not None}
+        models = {name: model(sizes[0], 5, sizes[1]) for name, sizes in networks_of.items()}
+        return networks.read(write(tmp_path / "networks.npz", {**layer_arrays(models), **arrays}))
+
+    with pytest.raises(InputError, match=told) as error:
+        networks.check("networks.npz", recipe, written(networks_of, {**WHOLE, **arrays}))
+    assert str(error.value).startswith(f"networks.npz is not the networks.npz of a run of {recipe}: ")
+    whole = {"gan": {"generator/1": (5, 12), "discriminator/1": (12, 1)}, "feature-classifier": {"logits": (12, 3)}}
+    networks.check("networks.npz", recipe, written(whole.get(recipe, AUTOENCODER), WHOLE))
+
+
 def test_a_weight_moves_by_half_a_step_at_most():
     rng = np.random.default_rng(1)
     kernel = (rng.standard_normal((50, 4)) * [1e-6, 1, 100, 0]).astype("float32")

@@ -1,6 +1,7 @@
 """`report.html`: the lecture, the results, the figures and the networks of a directory of runs in one page."""
 
 import base64
+import hashlib
 import html.parser
 import io
 import json
@@ -194,8 +195,7 @@ def test_a_lesson_names_what_there_is(id):
     """Its function, which can be imported, its recipe, and metrics and figures that the recipe makes."""
     lesson = LESSONS[id]
     assert id in RECIPES[lesson["recipe"]].lecture_items
-    if "function" in lesson:
-        assert pkgutil.resolve_name(lesson["function"]) is not None
+    assert all(callable(pkgutil.resolve_name(function)) for function in lesson["functions"])
     kept = json.loads(
         next(report.SOURCES.parents[2].glob(f"docs/results/quick-0/{lesson['recipe']}/results.json")).read_text()
     )
@@ -271,8 +271,19 @@ def test_a_part_lives_with_the_networks_that_are_there_and_names_the_others(runs
         ),
         lambda run: (run / "networks.npz").write_bytes(npz({"decoder/0/relu/bias": np.zeros(3, np.float32)})),
         lambda run: (run / "networks.npz").write_bytes(npz(vae_arrays(np.random.default_rng(0), pixels=120))),
+        lambda run: (run / "results.json").write_text(json.dumps({**RESULT, "recipe": "gan"})),
+        lambda run: (run / "networks.npz").write_bytes(npz({"images": np.zeros((1, 784), np.uint8)})),
     ],
-    ids=["not JSON", "wrong seed", "not an archive", "foreign array", "half a layer", "other images"],
+    ids=[
+        "not JSON",
+        "wrong seed",
+        "not an archive",
+        "foreign array",
+        "half a layer",
+        "other images",
+        "of another recipe",
+        "no network",
+    ],
 )
 def test_what_is_damaged_is_named_and_the_rest_is_shown(runs, damage):
     damage(runs / "vae")
@@ -341,6 +352,33 @@ def test_data_of_a_run_end_no_script(runs):
 
 
 # The file and the command.
+
+
+def test_a_directory_of_several_seeds_is_told_to_name_one(tmp_path, capsys):
+    finished(tmp_path / "seed-3", "vae")
+    assert main(["report", str(tmp_path)]) == 2
+    assert f"name one of them, such as {tmp_path / 'seed-3'}" in capsys.readouterr().err
+
+
+def test_what_others_are_writing_beside_the_page_stays(runs):
+    other = runs / f".other.html.{'0' * 32}"
+    other.write_text("half")
+    write_page(runs)
+    assert other.exists()
+
+
+def test_the_one_script_is_the_one_that_the_policy_names(runs):
+    page = Page(write_page(runs))
+    policy = next(attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
+    (name,) = re.findall(r"script-src 'sha256-([^']+)'", policy)
+    assert base64.b64decode(name) == hashlib.sha256(page.scripts["script"].encode()).digest()
+
+
+@pytest.mark.parametrize("id", [id for id, lesson in LESSONS.items() if "formula" in lesson])
+def test_a_formula_becomes_mathml_that_browsers_can_draw(id):
+    """Unknown commands would stand there as they are, and names of functions would touch their argument."""
+    mathml = str(report._formula(LESSONS[id]["formula"]))
+    assert "\\" not in mathml and "<mi>log</mi><mi>" not in mathml
 
 
 def test_the_page_is_written_anew(runs):

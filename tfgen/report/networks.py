@@ -20,6 +20,21 @@ LAYER = re.compile(
 ACTIVATIONS = typing.get_args(Activation)
 
 
+# Of each recipe: its networks, with names for the sizes of their inputs and outputs, and the arrays beside the images.
+AUTOENCODER = {"encoder": ("pixels", "code"), "decoder": ("code", "pixels")}
+VAE = {"z_mean": ("pixels", "z"), "z_log_var": ("pixels", "z"), "decoder": ("z", "pixels")}
+NEEDED = {
+    "stacked-autoencoder": (AUTOENCODER | {"pca_encoder": ("pixels", "pca"), "pca_decoder": ("pca", "pixels")}, ()),
+    "denoising-autoencoder": (AUTOENCODER, ()),
+    "clustering-autoencoder": (AUTOENCODER, ("codes",)),
+    "anomaly-detection": (AUTOENCODER, ("left_out",)),
+    "feature-classifier": ({"logits": ("pixels", "classes")}, ("labels",)),
+    "vae": (VAE, ()),
+    "vae-2d": (VAE, ("codes",)),
+    "gan": ({"generator": ("noise", "pixels"), "discriminator": ("pixels", "logit")}, ()),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """A fully connected layer: `kernel` `(inputs, outputs)` and `bias` `(outputs,)`, float32, then the activation."""
@@ -73,13 +88,66 @@ def read(path):
             raise InputError(f"{path} is not {KIND}: layer {len(layers)} of {network} is missing; delete it")
         kernel, bias = parts["kernel"], parts["bias"]
         inputs = layers[-1].bias.shape if layers else kernel.shape[:1]
-        if kernel.ndim != 2 or kernel.shape != (*inputs, *bias.shape) or not np.all(np.isfinite(kernel)):
+        if (
+            kernel.ndim != 2
+            or kernel.shape != (*inputs, *bias.shape)
+            or not np.all(np.isfinite(kernel))
+            or not np.all(np.isfinite(bias))
+        ):
             raise InputError(f"{path} is not {KIND}: layer {number} of {network} does not fit; delete it")
         layers.append(Layer(activation, kernel.astype("float32"), bias.astype("float32")))
     images = arrays.get("images")
-    if images is None or images.ndim != 2 or images.dtype != np.uint8:
+    if images is None or images.ndim != 2 or images.dtype != np.uint8 or not images.size:
         raise InputError(f"{path} is not {KIND}: it has no uint8 images; delete it")
     return Kept(networks, arrays)
+
+
+def check(path, recipe, kept):
+    """Checks that a run has kept what its recipe keeps, so that all of it can be computed.
+
+    Args:
+        path: of the file, for the message.
+        recipe: name of a recipe that is in `NEEDED`.
+        kept: what `read` has returned.
+
+    Raises:
+        InputError: if a network or an array is missing, or does not fit the others.
+    """
+    problem = _unfit_network(recipe, kept) or _unfit_array(recipe, kept.arrays)
+    if problem:
+        raise InputError(f"{path} is not {KIND} of {recipe}: {problem}; delete it")
+
+
+def _unfit_network(recipe, kept):
+    """Returns what is wrong with a run's networks, or None."""
+    sizes = {"pixels": kept.pixels, "logit": 1}
+    epochs = []
+    for name, ends in NEEDED[recipe][0].items():
+        # A GAN has its two networks of several epochs, as generator/7.
+        found = {one.partition("/")[2]: layers for one, layers in kept.networks.items() if one.split("/")[0] == name}
+        epochs.append(sorted(found))
+        if ("" in found) == (recipe == "gan") or not found:
+            return f"it has no {name}"
+        for layers in found.values():
+            for end, size in zip(ends, (len(layers[0].kernel), len(layers[-1].bias)), strict=True):
+                if sizes.setdefault(end, size) != size:
+                    return f"its {name} has {size} numbers for the {end}, instead of {sizes[end]}"
+    return "its networks are not of the same epochs" if any(one != epochs[0] for one in epochs) else None
+
+
+def _unfit_array(recipe, arrays):
+    """Returns what is wrong with a run's other arrays, or None."""
+    labels, codes, left_out = (arrays.get(name) for name in ("labels", "codes", "left_out"))
+    for name in NEEDED[recipe][1]:
+        if name not in arrays:
+            return f"it has no {name}"
+    if labels is not None and (labels.ndim != 1 or labels.dtype != np.uint8 or len(labels) < len(arrays["images"])):
+        return "its labels are not uint8, one for each image"
+    if codes is not None and (codes.ndim != 2 or codes.shape[1] != 2 or not np.all(np.isfinite(codes))):
+        return "its codes are not points of the plane"
+    if codes is not None and labels is not None and len(codes) != len(labels):
+        return "it has not one label for each code"
+    return "its left_out is not one number" if left_out is not None and left_out.shape != (1,) else None
 
 
 def forward(layers, x):

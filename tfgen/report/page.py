@@ -1,6 +1,7 @@
 """`report.html`: one page with the lecture, the results and figures of the runs in a directory, and their networks."""
 
 import base64
+import hashlib
 import io
 import json
 import pathlib
@@ -13,7 +14,7 @@ from tfgen.recipe import LECTURE, MNIST_SHAPE
 from tfgen.recipes import RECIPES
 from tfgen.report import networks
 from tfgen.report.costs import costs
-from tfgen.report.tables import command, number, rows
+from tfgen.report.tables import command, number, published_values, rows
 from tfgen.runner.results import read_results
 
 SOURCES = pathlib.Path(__file__).parent / "page"
@@ -32,7 +33,7 @@ LIVE = {
     "live-line": ("D", ()),
 }
 PARTS = sorted({item[0] for item in LECTURE})
-# Of the weights, where it is not int8: there that costs a hundredth of this run's error, elsewhere a fifth of that.
+# Of the weights, where it is not int8: there that costs a hundredth of this run's error, elsewhere less.
 ENCODINGS = {"stacked-autoencoder": "float16"}
 # Test images to choose from, as many of each digit.
 DIGITS_OF_EACH = 10
@@ -51,7 +52,8 @@ def write_page(directory, output=None):
     content = page(directory).encode()
     with locked(lock_of(path)):
         for leftover in half_written(path.parent):
-            leftover.unlink()
+            if leftover.name.startswith(f".{path.name}."):
+                leftover.unlink()
         write_atomically(path, content)
     return path
 
@@ -61,6 +63,11 @@ def check_directory(directory):
     directory = pathlib.Path(directory)
     if not directory.is_dir():
         raise InputError(f"{str(directory)!r} is no directory; name the one that tfgen run has written, such as runs")
+    seeds = sorted(directory.glob("seed-*/*/results.json"))
+    if seeds and not any(directory.glob("*/results.json")):
+        raise InputError(
+            f"{directory} holds the runs of several seeds; name one of them, such as {seeds[0].parents[1]}"
+        )
     return directory
 
 
@@ -76,20 +83,24 @@ def page(directory):
             problems.append(str(error))
             return None
 
-    results = {name: tried(read_results, directory / name / "results.json") for name in RECIPES}
+    results = {name: tried(_read_results, directory / name / "results.json") for name in RECIPES}
     results = {name: result for name, result in results.items() if result is not None}
-    kept = {name: tried(networks.read, directory / name / "networks.npz") for name in results}
-    kept = {name: networks_of_run for name, networks_of_run in kept.items() if networks_of_run is not None}
-    for name in [name for name, one in kept.items() if one.pixels != MNIST_SHAPE[0] * MNIST_SHAPE[1]]:
-        problems.append(f"{name}: its images are not of {MNIST_SHAPE[0]}x{MNIST_SHAPE[1]} pixels")
-        del kept[name]
+    kept = {name: tried(_read_networks, directory / name / "networks.npz") for name in results}
+    kept = {name: one for name, one in kept.items() if one is not None}
+    if "gan" in kept and "noise" not in results["gan"]["config"]:
+        problems.append("gan: its configuration has no noise, so its networks are not shown")
+        del kept["gan"]
+    if len({results[name].get("data_sha256") for name in kept}) > 1:
+        problems.append("the networks were trained on different data; the test images are those of the first of them")
     figures = {name: _figures(directory / name, result) for name, result in results.items()}
     lecture = json.loads((SOURCES / "lecture.json").read_text("utf-8"))
     missing = {id: [name for name in needed if name not in kept] for id, (_, needed) in LIVE.items()}
+    script = _script(SCRIPTS)
     return _template().render(
         text=json.loads((SOURCES / "text.json").read_text("utf-8")),
         style=_trusted((SOURCES / "style.css").read_text("utf-8")),
-        script=_trusted(_script(SCRIPTS)),
+        script=_trusted(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         worker=_trusted(_script((*MATHEMATICS, "worker"))),
         data=_trusted(_json(_data(kept, results))),
         parts=[
@@ -109,8 +120,26 @@ def page(directory):
             for name, result in results.items()
         ],
         costs=[cost for name, one in kept.items() for cost in _costs(name, one)],
+        short=any(result["preset"] != "paper" for result in results.values()),
         comparable=all(result["comparable"] for result in results.values()),
     )
+
+
+def _read_results(path):
+    """Returns the results of a run, which its directory is named after."""
+    results = read_results(path)
+    if results["recipe"] != path.parent.name:
+        raise InputError(f"{path} is of {results['recipe']}; move {path.parent} to a directory of that name")
+    return results
+
+
+def _read_networks(path):
+    """Returns what a run has kept for the page, if the page can show it."""
+    kept, (height, width) = networks.read(path), MNIST_SHAPE
+    if kept.pixels != height * width:
+        raise InputError(f"{path}: its images are not of {height}x{width} pixels, so its networks are not shown")
+    networks.check(path, path.parent.name, kept)
+    return kept
 
 
 def _template():
@@ -142,8 +171,8 @@ def _json(value):
 def _rows(result):
     """Returns the rows of a run's table: each metric, with what papers report and what this run has."""
     return [
-        {"name": name, "published": published, "ours": ours, "unit": unit}
-        for _, _, name, published, ours, unit in rows([result])
+        {"name": name, "published": published_values(result, name), "ours": ours, "unit": unit}
+        for _, _, name, _, ours, unit in rows([result])
     ]
 
 
@@ -153,7 +182,6 @@ def _item(id, item, results, figures):
     shown = {**item, "id": id, "title": LECTURE[id], "figures": [], "rows": [], "command": f"tfgen run {recipe}"}
     shown |= {
         "formula": _formula(item.get("formula")),
-        "function": item.get("function"),
         "missing": recipe not in results,
     }
     if recipe in results:
@@ -228,10 +256,10 @@ def _picture(path):
         with Image.open(path, formats=("PNG",)) as image:
             description = image.text.get("Description", "")
             picture = image.convert("RGB")
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=70, method=4)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return {"source": None}
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=70, method=4)
     source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
     alt = description or path.stem.replace("_", " ")
     return {"source": source, "width": picture.width, "height": picture.height, "alt": alt}

@@ -43,7 +43,7 @@ def _unit(metric):
     return metric["unit"] + (f", classifier of test error {error:.4g}" if error is not None else "")
 
 
-def _published(result, name, source=True):
+def published_values(result, name, source=True):
     """Returns what papers report for a metric, from the recipe: with the sources all numbers, else the first alone."""
     published = RECIPES[result["recipe"]].published.get(name)
     if not result["comparable"]:
@@ -62,7 +62,7 @@ def rows(results):
             result["recipe"],
             " ".join(result["lecture_items"]),
             name,
-            _published(result, name, source=False),
+            published_values(result, name, source=False),
             value_text(metric),
             f"{_unit(metric)}; {metric['split']}, n = {metric['n']:,}",
         )
@@ -95,7 +95,7 @@ def metric_rows(result):
 
 def _cells(result, name, metric):
     """Returns the unit, the split and n, the published value and ours, in Markdown."""
-    texts = (_unit(metric), f"{metric['split']}, {metric['n']:,}", _published(result, name))
+    texts = (_unit(metric), f"{metric['split']}, {metric['n']:,}", published_values(result, name))
     return *map(escaped, texts), value_text(metric)
 
 
