@@ -42,7 +42,8 @@ replicate: $(INSTALLED)
 
 sweep: $(SEEDS:%=seed-%)
 
-seed-%: $(INSTALLED)
+.PHONY: $(SEEDS:%=seed-%)
+$(SEEDS:%=seed-%): seed-%: $(INSTALLED)
 	$(BIN)/tfgen run $(or $(ARGS),--all) --preset $(PRESET) --seeds $* --resume --output-dir $(RUNS)
 
 test: $(INSTALLED) $(RUNTIME)/fetched

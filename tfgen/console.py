@@ -9,6 +9,8 @@ import sys
 import tempfile
 import threading
 
+from tfgen.errors import InputError, RunError
+
 
 def line(text):
     """Returns a text as one line that can be printed: line breaks and control characters become escapes."""
@@ -189,9 +191,10 @@ def _quietly(debug):
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except Exception:
-            kept.seek(0)
-            os.write(stderr, kept.read())
+        except Exception as error:
+            if not isinstance(error, InputError | RunError):  # Theirs is the one line to be read.
+                kept.seek(0)
+                os.write(stderr, kept.read())
             raise
         finally:
             os.dup2(stderr, 2)

@@ -10,6 +10,10 @@ for ((i = 0; i < count; i++)); do
         CUDA_VISIBLE_DEVICES=$i tfgen run "$@" --strategy multiworker &
     processes+=($!)
 done
+# A background job of a script ignores Ctrl-C: the script passes it on.
+trap 'kill "${processes[@]}" 2>/dev/null || true' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 for process in "${processes[@]}"; do
     wait "$process" || code=$?
 done

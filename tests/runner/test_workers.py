@@ -42,9 +42,9 @@ def start(tmp_path):
     """Function that starts workers: worker i writes to the directory `<name>-i`, or all of them to `shared`."""
     processes = []
 
-    def start_workers(name, number, *options, shared=None, of_last=()):
+    def start_workers(name, number, *options, shared=None, of_last=(), missing=0):
         started = []
-        for i, config in enumerate(cluster(number)):
+        for i, config in enumerate(cluster(number)[: number - missing]):
             arguments = ["run", "stub", "--dataset", "digits", "--strategy", "multiworker", *options]
             arguments += ["--output-dir", tmp_path / (shared or f"{name}-{i}"), *(of_last if i == number - 1 else ())]
             log = open(tmp_path / f"{name}-{i}.log", "w")
@@ -155,6 +155,19 @@ def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_other
     alone(tmp_path / "killed-2", "--epochs", epochs, "--resume")  # Finished, whatever the strategy.
 
 
+def test_a_worker_that_waits_for_the_others_can_be_stopped(start, tmp_path):
+    (process,) = start("alone", 2, missing=1)
+    log, end = tmp_path / "alone-0.log", time.monotonic() + 120
+    while "waiting for the workers" not in log.read_text():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.2)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == -signal.SIGINT
+    assert not (tmp_path / "alone-0").exists()
+
+
 @pytest.mark.slow
 def test_a_worker_without_the_checkpoint_is_refused(start, tmp_path):
     processes = start("first", 2, "--epochs", "100000", shared="run")
@@ -167,6 +180,7 @@ def test_a_worker_without_the_checkpoint_is_refused(start, tmp_path):
     assert other.wait(300) == 2
     assert "tfgen: the chief has epochs done" in last_line(tmp_path / "again-1.log")
     assert chief.wait(SECONDS_TO_NOTICE) == 1
+    assert "tfgen: another worker has ended" in last_line(tmp_path / "again-0.log")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +192,8 @@ def test_a_worker_without_the_checkpoint_is_refused(start, tmp_path):
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
         '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}',
     ],
 )
 def test_workers_without_a_cluster_are_refused_in_a_line(monkeypatch, tmp_path, text):
@@ -192,6 +208,7 @@ def test_workers_without_a_cluster_are_refused_in_a_line(monkeypatch, tmp_path, 
     "raised, expected, message",
     [
         (tf.errors.DeadlineExceededError(None, None, "a page"), RunError, "not all the workers that TF_CONFIG names"),
+        (tf.errors.UnknownError(None, None, "no gRPC server"), RunError, "no gRPC server: is the port"),
         (RuntimeError("program startup"), InputError, "must be the first that TensorFlow does in a process"),
     ],
 )

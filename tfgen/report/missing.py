@@ -1,5 +1,6 @@
 """Which of many runs are done, begun and missing. Imports no TensorFlow."""
 
+import contextlib
 import pathlib
 import time
 
@@ -18,7 +19,10 @@ def state_of(directory, preset):
     if (directory / "results.json").exists():
         found = read_results(directory / "results.json")["preset"]
         return "done" if found == preset else f"of preset {found}"
-    written = [path.stat().st_mtime for name in WRITTEN for path in directory.glob(name)]
+    written = []
+    for path in (path for name in WRITTEN for path in directory.glob(name)):
+        with contextlib.suppress(FileNotFoundError):  # A run renames what it has written.
+            written.append(path.stat().st_mtime)
     return f"{(time.time() - max(written)) / 60:.0f} min ago" if written else "missing"
 
 

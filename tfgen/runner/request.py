@@ -145,7 +145,9 @@ def check_cluster(text):
     try:
         config = json.loads(text or "")
         cluster, kind, index = config["cluster"], config["task"]["type"], config["task"]["index"]
-        if set(cluster) - {"chief", "worker"} or index < 0 or not isinstance(cluster[kind][index], str):
+        if set(cluster) - {"chief", "worker"} or not all(type(hosts) is list for hosts in cluster.values()):
+            raise ValueError
+        if index < 0 or not isinstance(cluster[kind][index], str) or len(cluster.get("chief", ())) > 1:
             raise ValueError
     except (ValueError, LookupError, TypeError):
         given = "it is not set" if text is None else f"got {text[:200]!r}"

@@ -62,7 +62,8 @@ def carry_out(
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
     strategy = strategy_of(request.strategy)
-    from_chief(strategy, {**request.identity(data), **versions()})
+    now = versions()
+    from_chief(strategy, {**request.identity(data), **now})
     if not is_chief(strategy):
         return _assist(request, data, strategy)
     make_needed(request, data)
@@ -82,7 +83,7 @@ def carry_out(
         directory.mkdir(parents=True, exist_ok=True)
         unfinished = any(directory.glob("checkpoints/*.keras")) and request.resume
         clear(directory, keep_unfinished=request.resume)
-        now = versions() | replicas_of(strategy)
+        now |= replicas_of(strategy)
         seen = _versions_seen(directory / "request.json", now) if unfinished else [now]
         contents = {**request.identity(data), "versions": seen}
         write_atomically(directory / "request.json", json.dumps(contents, indent=1).encode())

@@ -50,7 +50,7 @@ class ReplicaFunction:
             raise InputError(f"{self.rows} rows cannot be split among {replicas} replicas: set a larger batch_size")
         self.shares = [share(self.rows, number, replicas) for number in range(replicas)]
         build_optimizers(model)
-        with strategy.scope():
+        with together(strategy), strategy.scope():
             self.replica = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
             build_optimizers(self.replica)
         for optimizer in optimizers_of(self.replica):
@@ -64,7 +64,7 @@ class ReplicaFunction:
             # Keras makes the variables of metrics that are given to `compile` with a first batch, and in no loop.
             batch = self.prepare(first_step, *(row[0] for row in rows))
             self.model._symbolic_build(data_batch=batch)
-            with self.strategy.scope():
+            with together(self.strategy), self.strategy.scope():
                 self.replica._symbolic_build(data_batch=batch)
         with together(self.strategy):
             return self._block(first_step, rows)

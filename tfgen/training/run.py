@@ -149,7 +149,10 @@ class Run:
             self.seconds_before += sum(read_log(log)["seconds"])
             done = "finished already" if first_epoch >= epochs else f"resuming after epoch {first_epoch} of {epochs}"
             print(done if name == "model" else f"{name}: {done}", flush=True)
-        from_chief(self.strategy, {"training": name, "epochs done": first_epoch})
+        if self.strategy is not None:
+            # Of workers that began with different weights each would train a model of its own, and none would say so.
+            weights = zlib.crc32(b"".join(weight.tobytes() for weight in model.get_weights()))
+            from_chief(self.strategy, {"training": name, "epochs done": first_epoch, "weights": weights})
         if first_epoch < epochs:
             callbacks = [
                 StopWhereItIsAsked(),

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import json
+import signal
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +34,7 @@ def strategy_of(name):
 
     Raises:
         InputError: if TensorFlow has computed something before the workers were to be found.
-        RunError: if they have not all come after an hour.
+        RunError: if they have not all come after an hour, or this one's port is in use.
     """
     if name == "none":
         return None
@@ -40,13 +42,34 @@ def strategy_of(name):
         return tf.distribute.MirroredStrategy()
     print("waiting for the workers that TF_CONFIG names", flush=True)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _stopped_at_once():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.UnknownError as error:
+        raise RunError(f"{error.message}: is the port that TF_CONFIG gives this worker free?") from error
     except LOST as error:
         raise RunError("not all the workers that TF_CONFIG names have come: start all of them") from error
     except RuntimeError as error:
         raise InputError(
             f"the strategy multiworker must be the first that TensorFlow does in a process: {error}"
         ) from None
+
+
+@contextlib.contextmanager
+def _stopped_at_once():
+    """Lets signals end the process: while TensorFlow waits for workers, Python's handlers are not called.
+
+    Nothing has been written then that a handler would have to close.
+    """
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    main = threading.current_thread() is threading.main_thread()
+    before = {one: signal.getsignal(one) for one in signals if main and callable(signal.getsignal(one))}
+    for one in before:
+        signal.signal(one, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def replicas_of(strategy):
@@ -75,7 +98,7 @@ def together(strategy):
         if not _has_workers(strategy):
             raise
         message = "another worker has ended, or cannot be reached: start all of them again, with --resume"
-        raise RunError(message) from error
+        raise RunError(f"{message} ({str(error).splitlines()[0][:200]})") from error
 
 
 def from_chief(strategy, contents, same=True):
