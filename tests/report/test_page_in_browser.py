@@ -407,6 +407,10 @@ def test_a_drawing_is_given_back_read_and_judged_as_numpy_does(open_page, embedd
     else:
         press(tab, hand, button(part, "pad_clear"))
         assert part.locator(".pad .verdict").inner_text() == TEXTS["en"]["draw_empty"]
+        assert not re.search("[0-9]", "".join(part.locator(".bars .number").all_inner_texts()))
+        assert not numbers(part.locator(".draw-part .verdict").inner_text())
+        tab.wait_for_timeout(1000)
+        assert part.get_by_role("status").last.inner_text() == TEXTS["en"]["draw_empty"]
         drag(tab, hand, paper, [(0.4, 0.2 + 0.05 * i) for i in range(13)])
     settle(tab)
     drawn = pixels(part.locator(".card canvas").first)

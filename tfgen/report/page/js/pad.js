@@ -26,9 +26,9 @@ function currentDrawing() {
   return sheet.pixels;
 }
 
-/** Returns the number of the test digit that the drawing is, or null. */
-function currentDigit() {
-  return sheet.digit;
+/** Returns whether an image has any ink: nothing else is worth judging. */
+function hasInk(pixels) {
+  return pixels.some((pixel) => pixel > 0);
 }
 
 /** Calls the callback after each change of the drawing, at most once a frame. */

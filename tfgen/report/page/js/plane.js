@@ -282,7 +282,7 @@ function showPoint(plane) {
 /** Encodes the drawing and shows where it falls. */
 function placeDrawing(plane) {
   const x = currentDrawing();
-  plane.posterior = x.some((pixel) => pixel > 0) ? plane.encode(x) : null;
+  plane.posterior = hasInk(x) ? plane.encode(x) : null;
   plane.toOwn.disabled = !plane.posterior;
   repaint(plane.marksCanvas);
   if (plane.lens) repaint(plane.lens);
