@@ -117,7 +117,8 @@ function createCard(nameKey, labelKey) {
 /** Returns the classifier's verdict: a bar of probability for each class; show(null) empties them. */
 function createVerdict() {
   const heading = element("p", { class: "verdict" });
-  const bars = Array.from({ length: 10 }, (_, digit) => createBar(String(digit)));
+  const classes = outputsOf("feature-classifier/logits");
+  const bars = Array.from({ length: classes }, (_, digit) => createBar(String(digit)));
   const part = element(
     "div",
     { class: "draw-part" },

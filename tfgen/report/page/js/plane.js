@@ -80,11 +80,18 @@ function createPadDrawer() {
   return drawer;
 }
 
-/** Returns the ten digits, each beside its colour. */
+/** Returns the labels of the codes in order, each once; none where they are more than the digits' ten colours. */
+function colouredLabels() {
+  const all = Object.values(pageData().codes).flatMap(({ labels }) => (labels ? [...decodeBase64(labels)] : []));
+  const labels = [...new Set(all)].sort((a, b) => a - b);
+  return labels.length <= 10 ? labels : [];
+}
+
+/** Returns the labels, each beside its colour; hidden where the points have none. */
 function createDigitLegend() {
-  const digit = (_, i) => element("li", {}, element("i", { "aria-hidden": "true" }), String(i));
-  const legend = element("ul", { class: "legend", label: "plane_legend" }, ...Array.from({ length: 10 }, digit));
-  legend.hidden = Object.values(pageData().codes).every(({ labels }) => !labels);
+  const entry = (label) => element("li", {}, element("i", { "aria-hidden": "true" }), String(label));
+  const legend = element("ul", { class: "legend", label: "plane_legend" }, ...colouredLabels().map(entry));
+  legend.hidden = !legend.children.length;
   colourLegend(legend);
   return legend;
 }
@@ -133,7 +140,9 @@ function fillPlane(plane) {
   const [xs, ys] = [0, 1].map((axis) => codes.filter((_, i) => i % 2 === axis));
   plane.ranges = plane.range ? [plane.range, plane.range] : [xs, ys].map(rangeOf);
   const [x, y] = plane.ranges;
-  const painted = { xs, ys, labels: labels && decodeBase64(labels), radius: 1, alpha: 0.6 };
+  const known = colouredLabels();
+  const places = labels && known.length ? decodeBase64(labels).map((label) => known.indexOf(label)) : null;
+  const painted = { xs, ys, colours: places, radius: 1, alpha: 0.6 };
   show(plane.pointsCanvas, (context) => {
     const scales = scalesOf(plane, plane.pointsCanvas);
     inBox(context, scales, () => paintPoints(context, scales, painted));
