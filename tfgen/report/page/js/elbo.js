@@ -128,10 +128,12 @@ function createElboView() {
 /** Returns the numbers of the last draw and of all so far, as texts. */
 function elboNumbers(draw, history) {
   const totals = history.map((one) => one.reconstruction + one.kl);
+  // The sum of the terms as they are shown.
+  const [reconstruction, kl] = [draw.reconstruction, draw.kl].map((term) => Number(term.toFixed(1)));
   return {
-    reconstruction: decimals(draw.reconstruction, 1),
-    kl: decimals(draw.kl, 1),
-    total: decimals(draw.reconstruction + draw.kl, 1),
+    reconstruction: decimals(reconstruction, 1),
+    kl: decimals(kl, 1),
+    total: decimals(reconstruction + kl, 1),
     count: totals.length,
     mean: decimals(totals.reduce((sum, value) => sum + value, 0) / totals.length, 1),
   };
