@@ -239,12 +239,17 @@ def error_of(x, y):
     return float(losses.squared_error(np.reshape(x, (1, -1)), np.reshape(y, (1, -1)))[0])
 
 
+def binarised(x):
+    """Returns what a VAE sees of an image: zeros and ones."""
+    return (np.asarray(x) >= 0.5).astype("float32")
+
+
 def reconstructions(network, seen):
     """Returns what the page's four reconstructions are to be, in its order."""
     return [
         network("stacked-autoencoder/decoder", network("stacked-autoencoder/encoder", seen)),
         network("denoising-autoencoder/decoder", network("denoising-autoencoder/encoder", seen)),
-        sigmoid(network("vae/decoder", network("vae/z_mean", seen))),
+        sigmoid(network("vae/decoder", network("vae/z_mean", binarised(seen)))),
         network("stacked-autoencoder/pca_decoder", network("stacked-autoencoder/pca_encoder", seen)),
     ]
 
@@ -452,7 +457,10 @@ def test_a_point_of_a_plane_is_decoded_as_numpy_does(open_page, embedded, digits
         "vae": lambda z: sigmoid(embedded("vae-2d/decoder", z)),
     }
     digit = digits_of_page[20:21]
-    means = {"autoencoder": embedded("clustering-autoencoder/encoder", digit), "vae": embedded("vae-2d/z_mean", digit)}
+    means = {
+        "autoencoder": embedded("clustering-autoencoder/encoder", digit),
+        "vae": embedded("vae-2d/z_mean", binarised(digit)),
+    }
     for id, (low, high) in ranges.items():
         plane = part.get_by_role("group", name=TEXTS["en"][f"plane_{id}"], exact=True)
         canvas, decoded = plane.locator(".layers canvas").nth(2), plane.locator(".decoded canvas").first
@@ -476,7 +484,7 @@ def test_a_point_of_a_plane_is_decoded_as_numpy_does(open_page, embedded, digits
         press(tab, hand, button(plane, "plane_to_own"))
         own = np.clip(means[id][0], low, high)
         assert_shows_image(decoded, np.clip(decoders[id](own[None]), 0, 1))
-    deviations = np.exp(0.5 * embedded("vae-2d/z_log_var", digit)[0])
+    deviations = np.exp(0.5 * embedded("vae-2d/z_log_var", binarised(digit))[0])
     assert_shows(texts.last.inner_text(), *means["vae"][0], *deviations)
     if hand == "mouse":
         canvas.hover(position={"x": 150, "y": 100})

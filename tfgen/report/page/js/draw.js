@@ -5,17 +5,17 @@
 const RECONSTRUCTIONS = {
   stacked: through("stacked-autoencoder/encoder", "stacked-autoencoder/decoder"),
   denoising: through("denoising-autoencoder/encoder", "denoising-autoencoder/decoder"),
-  // The probabilities p(x|z) at the mean of q(z|x).
-  vae: through("vae/z_mean", "vae/decoder", (logits) => logits.map(sigmoid)),
+  // The probabilities p(x|z) at the mean of q(z|x), of zeros and ones, which it was trained on.
+  vae: through("vae/z_mean", "vae/decoder", { seen: binarise, pixels: (logits) => logits.map(sigmoid) }),
   pca: through("stacked-autoencoder/pca_encoder", "stacked-autoencoder/pca_decoder"),
 };
 const ABSENT = "\u2013"; // for the number of a network that the page does not have
 const IMAGE_SIZE = 112; // CSS pixels, 4 to a pixel of the image
-const MASK_SEED = 1;
 
-/** Returns the networks of a reconstruction and the function of an image that makes it. */
-function through(encoder, decoder, pixels = (output) => output) {
-  return { networks: [encoder, decoder], of: (x) => pixels(forward(network(decoder), forward(network(encoder), x))) };
+/** Returns the networks of a reconstruction and the function of an image that makes it; seen: by the encoder. */
+function through(encoder, decoder, { seen = (x) => x, pixels = (output) => output } = {}) {
+  const of = (x) => pixels(forward(network(decoder), forward(network(encoder), seen(x))));
+  return { networks: [encoder, decoder], of };
 }
 
 /** Fills the live part in its body, with what the page has networks for. */
@@ -66,12 +66,6 @@ function createMaskChoice() {
       });
     },
   };
-}
-
-/** Returns an image with pixels hidden with probability 1/2, the same ones every time: masking noise. */
-function maskPixels(x) {
-  const random = createRandom(MASK_SEED);
-  return x.map((pixel) => (random.uniform() < 0.5 ? 0 : pixel));
 }
 
 /** Returns the input and the four reconstructions, each with its error from the drawing. */

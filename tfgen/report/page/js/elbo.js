@@ -2,7 +2,6 @@
 // -ELBO(x) = -log p(x|z) + KL(q(z|x) || p(z)), in nats. The second term does not depend on z; the first is averaged.
 
 const ELBO_SEED = 1;
-const BINARY_SEED = 2;
 const DRAWS_SHOWN = 60;
 const DRAWS_OF_A_RUN = 300; // then it stops by itself
 const DRAW_INTERVAL = 250; // ms
@@ -72,12 +71,6 @@ function createRunner(button, body, step) {
   button.addEventListener("click", () => (running ? stop() : start()));
   label();
   return { start };
-}
-
-/** Returns an image of zeros and ones: 1 where a pixel is at least 1/2, or ("drawn") with the pixel's probability. */
-function binarise(x, how) {
-  const random = createRandom(BINARY_SEED);
-  return x.map((pixel) => ((how === "drawn" ? random.uniform() < pixel : pixel >= 0.5) ? 1 : 0));
 }
 
 /** Returns the elements of the part, and show() which fills them. */

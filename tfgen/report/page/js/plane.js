@@ -23,7 +23,11 @@ const PLANES = [
     decoder: "vae-2d/decoder",
     range: [-3, 3],
     pixels: (logits) => logits.map(sigmoid),
-    encode: (x) => ({ mean: forward(network("vae-2d/z_mean"), x), logVar: forward(network("vae-2d/z_log_var"), x) }),
+    // Its codes are those of zeros and ones too.
+    encode(x) {
+      const [mean, logVar] = ["z_mean", "z_log_var"].map((name) => forward(network(`vae-2d/${name}`), binarise(x)));
+      return { mean, logVar };
+    },
   },
 ];
 
