@@ -500,7 +500,7 @@ def test_a_point_of_a_plane_is_decoded_as_numpy_does(open_page, embedded, digits
     tab.wait_for_timeout(800)
     after = paintings(part.locator(".layers canvas"))
     assert [one != other for one, other in zip(before, after, strict=True)][::3] == [True, True]
-    assert address_of(tab)["plane-grid"] == "1"
+    assert (address_of(tab)["plane-grid"], address_of(tab)["plane-points"]) == ("1", "0")
     assert part.locator(".layers canvas").nth(1).is_hidden()
 
 
@@ -539,6 +539,8 @@ def test_draws_of_the_bound_are_numpys(open_page, embedded, hand):
     assert mean.inner_text() == paused
     press(tab, hand, button(part, "elbo_restart"))
     assert mean.inner_text().startswith("Draws: 1.")
+    totals.clear()
+    assert_draws_of_z(epsilons[0])
     before = pixels(part.locator(".card canvas").first)
     if hand == "keyboard":
         tab.keyboard.press("Shift+Tab")
@@ -711,6 +713,7 @@ def test_a_link_shows_in_another_tab_what_was_seen(open_page):
     part = see(tab, "live-plane")
     drag(tab, "mouse", part.locator(".layers canvas").nth(5), [(0.3, 0.3)])
     press(tab, "mouse", button(part, "plane_grid"))
+    press(tab, "mouse", button(part, "plane_points"))
     see(tab, "live-elbo").get_by_role("radio").last.check()
     part = see(tab, "live-gan")
     slide(tab, "mouse", part.get_by_role("slider").first, 0)
@@ -745,8 +748,9 @@ NONSENSE = (
     "!draw=AAAA&mask=2&digit=length",
     "!draw=%E0%A4%A&lang=__proto__",
     "!digit=1e9&gan-epoch=3&gan-seed=-1&gan-walk=0,17,2&gan-digit=1000000",
-    "!plane-vae=NaN,1&plane-autoencoder=,&plane-grid=yes&elbo-binary=constructor",
+    "!plane-vae=NaN,1&plane-autoencoder=,&plane-grid=yes&plane-points=no&elbo-binary=constructor",
     "!line=hinge,0,1e9,x,,9999999999&__proto__=1&constructor=2",
+    "!digit=",
     "!!!%%%&&&===",
     "nowhere",
     "<script>alert(1)</script>!lang=fr",

@@ -8,14 +8,16 @@ const DRAW_INTERVAL = 250; // ms
 
 /** Fills the live part in its body. */
 function startElbo(body) {
-  const random = createRandom(ELBO_SEED);
   const view = createElboView();
+  let random = null;
   let history = [];
   let image = null;
   let posterior = null;
   const takeImage = () => {
     image = binarise(currentDrawing(), view.binary());
     posterior = { mean: forward(network("vae/z_mean"), image), logVar: forward(network("vae/z_log_var"), image) };
+    // Of every image and for every reader the n-th draw is the same.
+    random = createRandom(ELBO_SEED);
     history = [];
   };
   const drawOnce = () => {

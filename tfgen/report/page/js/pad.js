@@ -146,7 +146,7 @@ function restoreDrawing() {
   const { draw, digit } = readState();
   const pixels = draw === undefined ? null : decodePixels(draw);
   if (pixels !== null) return takePixels(pixels);
-  const known = digit !== undefined && digits().images[Number(digit)] !== undefined;
+  const known = /^\d+$/.test(digit) && digits().images[Number(digit)] !== undefined;
   const number = known ? Number(digit) : defaultDigit();
   if (number !== null) takeDigit(number);
 }

@@ -35,6 +35,7 @@ const PLANES = [
 function startPlane(body) {
   const planes = PLANES.filter((plane) => plane.codes in pageData().codes).map(createPlane);
   const points = createToggle("plane_points", true, () => {
+    writeState("plane-points", isPressed(points) ? null : "0");
     for (const plane of planes) plane.pointsCanvas.hidden = !isPressed(points);
   });
   const grid = createToggle("plane_grid", false, () => {
@@ -44,8 +45,9 @@ function startPlane(body) {
   const tools = element("div", { class: "tools", role: "group", label: "plane_shown" }, points, grid);
   const restore = () => {
     planes.forEach(restorePoint);
-    const wanted = readState()["plane-grid"] === "1";
-    if (wanted !== isPressed(grid)) grid.click();
+    const wanted = readState();
+    if ((wanted["plane-points"] !== "0") !== isPressed(points)) points.click();
+    if ((wanted["plane-grid"] === "1") !== isPressed(grid)) grid.click();
   };
   const both = element("div", { class: "planes" }, ...planes.map((plane) => plane.element));
   const legend = createDigitLegend();
