@@ -1,5 +1,6 @@
-// "Draw a digit": four networks give the drawing back, a classifier reads it, an autoencoder that has never seen one of
-// the digits tells how strange it is, a discriminator whether it takes it for real. All of one image, once a frame.
+// "Draw a digit": three networks and PCA give the drawing back, a classifier reads it, an autoencoder that has never
+// seen one of the digits tells how strange it is, a discriminator whether it takes it for real. All of one image, once
+// a frame.
 
 /** From the name of a reconstruction to the networks that make it, and the function of an image that does. */
 const RECONSTRUCTIONS = {

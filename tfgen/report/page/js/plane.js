@@ -114,13 +114,14 @@ function createPlane(kind) {
   const [gridCanvas, pointsCanvas, marksCanvas] = layers;
   layers.slice(0, 2).forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
   const decodedCanvas = createCanvas(112, 112, "plane_decoded");
-  const numbers = element("p", { class: "numbers", id: `plane-${kind.id}-numbers`, "aria-live": "polite" });
+  const numbers = element("p", { class: "numbers", id: `plane-${kind.id}-numbers` });
   const own = element("p", { class: "numbers" });
+  const said = element("p", { class: "unseen", role: "status" });
   marksCanvas.tabIndex = 0;
   marksCanvas.setAttribute("role", "application");
   marksCanvas.setAttribute("aria-describedby", numbers.id);
   setLabel(marksCanvas, `plane_${kind.id}_canvas`);
-  const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own };
+  const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own, say: sayLater(said) };
   Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false });
   Object.assign(plane, { update() {}, updateGrid() {} });
   plane.toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
@@ -130,6 +131,7 @@ function createPlane(kind) {
     element("h4", { text: `plane_${kind.id}` }),
     element("div", { class: "layers" }, ...layers),
     element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, plane.toOwn)),
+    said,
   );
   if (kind.range) {
     plane.lens = createCanvas(PLANE_LENS.size, PLANE_LENS.size, "plane_lens");
@@ -173,10 +175,7 @@ function fillPlane(plane) {
     decodeGrid();
   };
   onDrawing(showOwn);
-  onLanguage(() => {
-    plane.update();
-    writeOwn(plane);
-  });
+  onLanguage(() => writeOwn(plane));
   showOwn();
   listenOnPlane(plane);
 }
@@ -291,7 +290,10 @@ function showPoint(plane) {
     drawImage28(plane.decodedCanvas, plane.pixels(forward(network(plane.decoder), point)));
   }
   repaint(plane.marksCanvas);
-  plane.numbers.textContent = t("plane_point", { code: codeText(plane, point) });
+  const values = { code: codeText(plane, point) };
+  setText(plane.numbers, "plane_point", values);
+  // Not at every step of the mouse.
+  plane.say("plane_point", values);
 }
 
 /** Encodes the drawing and shows where it falls. */
