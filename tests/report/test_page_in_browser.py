@@ -239,12 +239,17 @@ def error_of(x, y):
     return float(losses.squared_error(np.reshape(x, (1, -1)), np.reshape(y, (1, -1)))[0])
 
 
+def binarised(x):
+    """Returns what a VAE sees of an image: zeros and ones."""
+    return (np.asarray(x) >= 0.5).astype("float32")
+
+
 def reconstructions(network, seen):
     """Returns what the page's four reconstructions are to be, in its order."""
     return [
         network("stacked-autoencoder/decoder", network("stacked-autoencoder/encoder", seen)),
         network("denoising-autoencoder/decoder", network("denoising-autoencoder/encoder", seen)),
-        sigmoid(network("vae/decoder", network("vae/z_mean", seen))),
+        sigmoid(network("vae/decoder", network("vae/z_mean", binarised(seen)))),
         network("stacked-autoencoder/pca_decoder", network("stacked-autoencoder/pca_encoder", seen)),
     ]
 
@@ -407,6 +412,10 @@ def test_a_drawing_is_given_back_read_and_judged_as_numpy_does(open_page, embedd
     else:
         press(tab, hand, button(part, "pad_clear"))
         assert part.locator(".pad .verdict").inner_text() == TEXTS["en"]["draw_empty"]
+        assert not re.search("[0-9]", "".join(part.locator(".bars .number").all_inner_texts()))
+        assert not numbers(part.locator(".draw-part .verdict").inner_text())
+        tab.wait_for_timeout(1000)
+        assert part.get_by_role("status").last.inner_text() == TEXTS["en"]["draw_empty"]
         drag(tab, hand, paper, [(0.4, 0.2 + 0.05 * i) for i in range(13)])
     settle(tab)
     drawn = pixels(part.locator(".card canvas").first)
@@ -448,7 +457,10 @@ def test_a_point_of_a_plane_is_decoded_as_numpy_does(open_page, embedded, digits
         "vae": lambda z: sigmoid(embedded("vae-2d/decoder", z)),
     }
     digit = digits_of_page[20:21]
-    means = {"autoencoder": embedded("clustering-autoencoder/encoder", digit), "vae": embedded("vae-2d/z_mean", digit)}
+    means = {
+        "autoencoder": embedded("clustering-autoencoder/encoder", digit),
+        "vae": embedded("vae-2d/z_mean", binarised(digit)),
+    }
     for id, (low, high) in ranges.items():
         plane = part.get_by_role("group", name=TEXTS["en"][f"plane_{id}"], exact=True)
         canvas, decoded = plane.locator(".layers canvas").nth(2), plane.locator(".decoded canvas").first
@@ -472,7 +484,7 @@ def test_a_point_of_a_plane_is_decoded_as_numpy_does(open_page, embedded, digits
         press(tab, hand, button(plane, "plane_to_own"))
         own = np.clip(means[id][0], low, high)
         assert_shows_image(decoded, np.clip(decoders[id](own[None]), 0, 1))
-    deviations = np.exp(0.5 * embedded("vae-2d/z_log_var", digit)[0])
+    deviations = np.exp(0.5 * embedded("vae-2d/z_log_var", binarised(digit))[0])
     assert_shows(texts.last.inner_text(), *means["vae"][0], *deviations)
     if hand == "mouse":
         canvas.hover(position={"x": 150, "y": 100})
@@ -488,7 +500,7 @@ def test_a_point_of_a_plane_is_decoded_as_numpy_does(open_page, embedded, digits
     tab.wait_for_timeout(800)
     after = paintings(part.locator(".layers canvas"))
     assert [one != other for one, other in zip(before, after, strict=True)][::3] == [True, True]
-    assert address_of(tab)["plane-grid"] == "1"
+    assert (address_of(tab)["plane-grid"], address_of(tab)["plane-points"]) == ("1", "0")
     assert part.locator(".layers canvas").nth(1).is_hidden()
 
 
@@ -508,7 +520,10 @@ def test_draws_of_the_bound_are_numpys(open_page, embedded, hand):
         reconstruction = -float(distributions.bernoulli_log_prob(x, logits)[0])
         kl = float(distributions.kl_divergence(z_mean, z_log_var)[0])
         totals.append(reconstruction + kl)
-        assert_shows(equation.inner_text(), reconstruction, kl, totals[-1])
+        terms, total = equation.inner_text().split(" = ")
+        assert_shows(terms, reconstruction, kl)
+        # Of the terms as they are shown.
+        assert numbers(total)[0][0] == pytest.approx(sum(value for value, _ in numbers(terms)))
         assert_shows(mean.inner_text(), np.mean(totals))
         assert_shows_image(part.locator(".card canvas").nth(1), sigmoid(logits))
 
@@ -524,6 +539,8 @@ def test_draws_of_the_bound_are_numpys(open_page, embedded, hand):
     assert mean.inner_text() == paused
     press(tab, hand, button(part, "elbo_restart"))
     assert mean.inner_text().startswith("Draws: 1.")
+    totals.clear()
+    assert_draws_of_z(epsilons[0])
     before = pixels(part.locator(".card canvas").first)
     if hand == "keyboard":
         tab.keyboard.press("Shift+Tab")
@@ -696,6 +713,7 @@ def test_a_link_shows_in_another_tab_what_was_seen(open_page):
     part = see(tab, "live-plane")
     drag(tab, "mouse", part.locator(".layers canvas").nth(5), [(0.3, 0.3)])
     press(tab, "mouse", button(part, "plane_grid"))
+    press(tab, "mouse", button(part, "plane_points"))
     see(tab, "live-elbo").get_by_role("radio").last.check()
     part = see(tab, "live-gan")
     slide(tab, "mouse", part.get_by_role("slider").first, 0)
@@ -730,8 +748,9 @@ NONSENSE = (
     "!draw=AAAA&mask=2&digit=length",
     "!draw=%E0%A4%A&lang=__proto__",
     "!digit=1e9&gan-epoch=3&gan-seed=-1&gan-walk=0,17,2&gan-digit=1000000",
-    "!plane-vae=NaN,1&plane-autoencoder=,&plane-grid=yes&elbo-binary=constructor",
+    "!plane-vae=NaN,1&plane-autoencoder=,&plane-grid=yes&plane-points=no&elbo-binary=constructor",
     "!line=hinge,0,1e9,x,,9999999999&__proto__=1&constructor=2",
+    "!digit=",
     "!!!%%%&&&===",
     "nowhere",
     "<script>alert(1)</script>!lang=fr",

@@ -357,28 +357,13 @@ function inBox(context, { box }, paint) {
   context.restore();
 }
 
-/**
- * Paints points into a canvas and returns the scales, which follow its size. plot: {x, y, xKey, yKey, decorate, as in
- * plotCurves; xs, ys; labels: a digit each, or null; radius; alpha}. For marks that move, lay a second canvas over it.
- */
-function plotScatter(canvas, plot) {
-  const scales = {};
-  show(canvas, (context) => {
-    Object.assign(scales, plotScales(canvas, plot.x, plot.y));
-    paintAxes(context, scales, plot);
-    inBox(context, scales, () => paintPoints(context, scales, plot));
-    if (plot.decorate) plot.decorate(context, scales);
-  });
-  return scales;
-}
-
-/** Paints the points of plotScatter: small squares, the fastest that a canvas has. */
-function paintPoints(context, { toX, toY }, { xs, ys, labels = null, radius = 1.25, alpha = 0.7 }) {
+/** Paints points: small squares, the fastest that a canvas has. colours: of digitColours(), a place each, or null. */
+function paintPoints(context, { toX, toY }, { xs, ys, colours: places = null, radius = 1.25, alpha = 0.7 }) {
   const palette = digitColours();
   context.globalAlpha = alpha;
   context.fillStyle = colour("--plot-1");
   for (let i = 0; i < xs.length; i++) {
-    if (labels) context.fillStyle = palette[labels[i] % 10];
+    if (places) context.fillStyle = palette[places[i]];
     context.fillRect(toX(xs[i]) - radius, toY(ys[i]) - radius, 2 * radius, 2 * radius);
   }
   context.globalAlpha = 1;

@@ -1,21 +1,22 @@
-// "Draw a digit": four networks give the drawing back, a classifier reads it, an autoencoder that has never seen one of
-// the digits tells how strange it is, a discriminator whether it takes it for real. All of one image, once a frame.
+// "Draw a digit": three networks and PCA give the drawing back, a classifier reads it, an autoencoder that has never
+// seen one of the digits tells how strange it is, a discriminator whether it takes it for real. All of one image, once
+// a frame.
 
 /** From the name of a reconstruction to the networks that make it, and the function of an image that does. */
 const RECONSTRUCTIONS = {
   stacked: through("stacked-autoencoder/encoder", "stacked-autoencoder/decoder"),
   denoising: through("denoising-autoencoder/encoder", "denoising-autoencoder/decoder"),
-  // The probabilities p(x|z) at the mean of q(z|x).
-  vae: through("vae/z_mean", "vae/decoder", (logits) => logits.map(sigmoid)),
+  // The probabilities p(x|z) at the mean of q(z|x), of zeros and ones, which it was trained on.
+  vae: through("vae/z_mean", "vae/decoder", { seen: binarise, pixels: (logits) => logits.map(sigmoid) }),
   pca: through("stacked-autoencoder/pca_encoder", "stacked-autoencoder/pca_decoder"),
 };
 const ABSENT = "\u2013"; // for the number of a network that the page does not have
 const IMAGE_SIZE = 112; // CSS pixels, 4 to a pixel of the image
-const MASK_SEED = 1;
 
-/** Returns the networks of a reconstruction and the function of an image that makes it. */
-function through(encoder, decoder, pixels = (output) => output) {
-  return { networks: [encoder, decoder], of: (x) => pixels(forward(network(decoder), forward(network(encoder), x))) };
+/** Returns the networks of a reconstruction and the function of an image that makes it; seen: by the encoder. */
+function through(encoder, decoder, { seen = (x) => x, pixels = (output) => output } = {}) {
+  const of = (x) => pixels(forward(network(decoder), forward(network(encoder), seen(x))));
+  return { networks: [encoder, decoder], of };
 }
 
 /** Fills the live part in its body, with what the page has networks for. */
@@ -34,10 +35,12 @@ function startDraw(body) {
     const x = currentDrawing();
     const seen = masked.of(x);
     const errors = cards.show(x, seen);
-    const probabilities = verdict.show(seen);
+    // The classifier and the others would judge an empty image too, as something.
+    const judged = hasInk(x) ? seen : null;
+    const probabilities = verdict.show(judged);
     anomaly.show(x, seen);
-    opinion.show(seen);
-    summary.show(errors, probabilities);
+    opinion.show(judged);
+    summary.show(errors, probabilities, judged !== null);
   });
   masked.onChange(update);
   onDrawing(update);
@@ -64,12 +67,6 @@ function createMaskChoice() {
       });
     },
   };
-}
-
-/** Returns an image with pixels hidden with probability 1/2, the same ones every time: masking noise. */
-function maskPixels(x) {
-  const random = createRandom(MASK_SEED);
-  return x.map((pixel) => (random.uniform() < 0.5 ? 0 : pixel));
 }
 
 /** Returns the input and the four reconstructions, each with its error from the drawing. */
@@ -112,10 +109,11 @@ function createCard(nameKey, labelKey) {
   return { part: element("figure", { class: "card" }, canvas, caption), canvas, value };
 }
 
-/** Returns the classifier's verdict: ten bars of probabilities. */
+/** Returns the classifier's verdict: a bar of probability for each class; show(null) empties them. */
 function createVerdict() {
   const heading = element("p", { class: "verdict" });
-  const bars = Array.from({ length: 10 }, (_, digit) => createBar(String(digit)));
+  const classes = outputsOf("feature-classifier/logits");
+  const bars = Array.from({ length: classes }, (_, digit) => createBar(String(digit)));
   const part = element(
     "div",
     { class: "draw-part" },
@@ -123,10 +121,14 @@ function createVerdict() {
     element("ol", { class: "bars", label: "draw_probabilities" }, ...bars.map((bar) => bar.part)),
   );
   function showVerdict(x) {
+    if (x === null) {
+      setText(heading, "draw_empty");
+      bars.forEach((bar) => bar.show(null));
+      return null;
+    }
     const probabilities = softmax(forward(network("feature-classifier/logits"), x));
     const best = probabilities.indexOf(Math.max(...probabilities));
-    const drawn = x.some((pixel) => pixel > 0);
-    setText(heading, drawn ? "draw_verdict" : "draw_empty", { digit: best, percent: percent(probabilities[best]) });
+    setText(heading, "draw_verdict", { digit: best, percent: percent(probabilities[best]) });
     bars.forEach((bar, digit) => bar.show(probabilities[digit], digit === best));
     return probabilities;
   }
@@ -140,7 +142,7 @@ function percent(probability) {
   return `${decimals(100 * probability, 1)}\u00a0%`;
 }
 
-/** Returns a row of a name, a bar and a percentage: {part, show(probability, strong)}. */
+/** Returns a row of a name, a bar and a percentage: {part, show(probability or null for none, strong)}. */
 function createBar(name) {
   const fill = element("span", { class: "bar-fill" });
   const number = element("span", { class: "number" });
@@ -148,9 +150,9 @@ function createBar(name) {
   const part = element("li", {}, element("span", {}, name), bar, number);
   return {
     part,
-    show(probability, strong) {
+    show(probability, strong = false) {
       fill.style.width = `${100 * probability}%`;
-      number.textContent = percent(probability);
+      number.textContent = probability === null ? ABSENT : percent(probability);
       part.classList.toggle("strong", strong);
     },
   };
@@ -179,13 +181,15 @@ function createAnomaly() {
   const showStrip = () => show(strip, (context, width) => paintStrip(context, width, references, current, leftOut));
   function showAnomaly(x, seen) {
     const given = anomalyReconstruction(seen);
-    current = anomalyScore(x, given);
+    const scored = anomalyScore(x, given);
+    current = hasInk(x) ? scored : null;
     drawImage28(reconstruction.canvas, given);
-    drawImage28(heat.canvas, current.heat, { heat: true });
-    setText(reconstruction.value, "draw_error", { error: decimals(current.error, 1) });
+    drawImage28(heat.canvas, scored.heat, { heat: true });
+    setText(reconstruction.value, "draw_error", { error: decimals(scored.error, 1) });
     setText(heat.value, "draw_heat_about");
-    setText(score, "draw_score", { score: decimals(current.perInk, 3), error: decimals(current.error, 1) });
-    setLabel(strip, "draw_strip", { score: decimals(current.perInk, 3), digit: leftOut });
+    const perInk = current ? decimals(current.perInk, 3) : ABSENT;
+    setText(score, "draw_score", { score: perInk });
+    setLabel(strip, "draw_strip", { score: perInk, digit: leftOut });
     showStrip();
   }
   whenSeen(part, () =>
@@ -258,7 +262,7 @@ function paintStripAxis(context, width, toX, high) {
   context.fillText(t("draw_strip_axis"), width / 2, 129);
 }
 
-/** Returns the discriminator's opinion at the last epoch. */
+/** Returns the discriminator's opinion at the last epoch; show(null) empties it. */
 function createOpinion() {
   const { discriminators, epochs } = pageData().gan;
   const last = discriminators.length - 1;
@@ -270,7 +274,8 @@ function createOpinion() {
     element("ol", { class: "bars" }, bar.part),
     setText(element("p", { class: "note" }), "draw_discriminator_note", { epoch: epochs[last] }),
   );
-  const showOpinion = (x) => bar.show(sigmoid(forward(network(discriminators[last]), x)[0]), true);
+  const opinionOf = (x) => sigmoid(forward(network(discriminators[last]), x)[0]);
+  const showOpinion = (x) => bar.show(x === null ? null : opinionOf(x), true);
   return { part, show: showOpinion };
 }
 
@@ -278,7 +283,8 @@ function createOpinion() {
 function createSummary() {
   const part = element("p", { class: "unseen", role: "status" });
   const say = sayLater(part);
-  function showSummary(errors, probabilities) {
+  function showSummary(errors, probabilities, drawn) {
+    if (!drawn) return say("draw_empty");
     const values = Object.fromEntries(["digit", "percent", ...Object.keys(RECONSTRUCTIONS)].map((name) => [name, ABSENT]));
     if (probabilities) {
       values.digit = probabilities.indexOf(Math.max(...probabilities));

@@ -2,21 +2,22 @@
 // -ELBO(x) = -log p(x|z) + KL(q(z|x) || p(z)), in nats. The second term does not depend on z; the first is averaged.
 
 const ELBO_SEED = 1;
-const BINARY_SEED = 2;
 const DRAWS_SHOWN = 60;
 const DRAWS_OF_A_RUN = 300; // then it stops by itself
 const DRAW_INTERVAL = 250; // ms
 
 /** Fills the live part in its body. */
 function startElbo(body) {
-  const random = createRandom(ELBO_SEED);
   const view = createElboView();
+  let random = null;
   let history = [];
   let image = null;
   let posterior = null;
   const takeImage = () => {
     image = binarise(currentDrawing(), view.binary());
     posterior = { mean: forward(network("vae/z_mean"), image), logVar: forward(network("vae/z_log_var"), image) };
+    // Of every image and for every reader the n-th draw is the same.
+    random = createRandom(ELBO_SEED);
     history = [];
   };
   const drawOnce = () => {
@@ -74,12 +75,6 @@ function createRunner(button, body, step) {
   return { start };
 }
 
-/** Returns an image of zeros and ones: 1 where a pixel is at least 1/2, or ("drawn") with the pixel's probability. */
-function binarise(x, how) {
-  const random = createRandom(BINARY_SEED);
-  return x.map((pixel) => ((how === "drawn" ? random.uniform() < pixel : pixel >= 0.5) ? 1 : 0));
-}
-
 /** Returns the elements of the part, and show() which fills them. */
 function createElboView() {
   const keys = ["elbo_once", "elbo_run", "elbo_restart"];
@@ -128,10 +123,12 @@ function createElboView() {
 /** Returns the numbers of the last draw and of all so far, as texts. */
 function elboNumbers(draw, history) {
   const totals = history.map((one) => one.reconstruction + one.kl);
+  // The sum of the terms as they are shown.
+  const [reconstruction, kl] = [draw.reconstruction, draw.kl].map((term) => Number(term.toFixed(1)));
   return {
-    reconstruction: decimals(draw.reconstruction, 1),
-    kl: decimals(draw.kl, 1),
-    total: decimals(draw.reconstruction + draw.kl, 1),
+    reconstruction: decimals(reconstruction, 1),
+    kl: decimals(kl, 1),
+    total: decimals(reconstruction + kl, 1),
     count: totals.length,
     mean: decimals(totals.reduce((sum, value) => sum + value, 0) / totals.length, 1),
   };

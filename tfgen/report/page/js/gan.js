@@ -223,7 +223,7 @@ function showGan(gan) {
   gan.walkText.textContent = t("gan_walk_at", { t: place });
   gan.walkSlider.setAttribute("aria-valuetext", t("gan_walk_at", { t: place }));
   showOnce(gan.walk, [gan.seed, gan.epoch, ...gan.ends, gan.step], () => generateAndJudge(gan, walkNoise(gan)));
-  const judged = (pixels) => () => ({ pixels, probability: judge(gan, pixels) });
+  const judged = (pixels) => () => ({ pixels, probability: hasInk(pixels) ? judge(gan, pixels) : null });
   const test = digits().images[gan.digit];
   gan.test.element.hidden = gan.other.hidden = !test;
   if (test) showOnce(gan.test, [gan.epoch, gan.digit], judged(test));
@@ -233,7 +233,9 @@ function showGan(gan) {
     [gan.test, "gan_d_test"],
     [gan.own, "gan_d_own"],
   ]) {
-    if (judged.shown) judged.number.textContent = t(key, { d: decimals(judged.probability, 2) });
+    if (!judged.shown) continue;
+    const d = judged.probability === null ? ABSENT : decimals(judged.probability, 2);
+    judged.number.textContent = t(key, { d });
   }
 }
 

@@ -338,3 +338,21 @@ function lineGanDensities(gan, bins, samples) {
     jensenShannon: jensenShannon(data, generated),
   };
 }
+
+const LINE_BINS = 200; // of the densities
+const LINE_PIECES = 1000; // of z, which p_g is made of
+
+/** Returns whether the rates have reached 0; a GAN whose rates stay never finishes. */
+function lineFinished({ iteration, options }) {
+  return options.iterations !== null && iteration >= options.iterations;
+}
+
+/**
+ * Returns the message of where a training stands: {type: "state", iteration, seconds (of training), densities, losses
+ * (of the last iteration or null), finished}. Throws an Error where the numbers are no longer finite.
+ */
+function lineState(gan, seconds, losses) {
+  const densities = lineGanDensities(gan, LINE_BINS, LINE_PIECES);
+  if (!Number.isFinite(densities.jensenShannon)) throw new Error("the training has left the finite numbers");
+  return { type: "state", iteration: gan.iteration, seconds, densities, losses, finished: lineFinished(gan) };
+}

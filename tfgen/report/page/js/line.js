@@ -2,8 +2,6 @@
 // both densities, D beside D*, and how the divergence falls and V nears -log 4. Only a press starts it.
 
 const LINE_EVERY = 100; // ms between two states
-const LINE_BINS = 200;
-const LINE_PIECES = 1000; // of the noise, before the start
 const LINE_GOAL = 0.02; // nats
 const LINE_CHART = { width: 426, height: 236 };
 
@@ -243,25 +241,31 @@ const LINE_SLICE = 12; // ms of training between two frames
 /** Returns {postMessage, end} of a trainer on the page's own thread, with the messages of worker.js. */
 function createTrainerInPage(hear) {
   let [gan, timer, seconds, losses, said] = [null, 0, 0, null, 0];
-  const finished = () => gan.options.iterations !== null && gan.iteration >= gan.options.iterations;
   const say = () => {
     said = performance.now();
-    const densities = lineGanDensities(gan, LINE_BINS, LINE_PIECES);
-    hear({ type: "state", iteration: gan.iteration, seconds, densities, losses, finished: finished() });
+    hear(lineState(gan, seconds, losses));
   };
   const turn = () => {
     const began = performance.now();
-    while (performance.now() - began < LINE_SLICE && !finished()) losses = lineGanStep(gan);
+    while (performance.now() - began < LINE_SLICE && !lineFinished(gan)) losses = lineGanStep(gan);
     seconds += (performance.now() - began) / 1000;
-    if (finished() || performance.now() - said > LINE_EVERY) say();
-    if (!finished()) timer = setTimeout(turn, 0);
+    if (lineFinished(gan) || performance.now() - said > LINE_EVERY) say();
+    if (!lineFinished(gan)) timer = setTimeout(() => guard(turn), 0);
   };
   const pause = () => clearTimeout(timer);
   const start = ({ options }) => {
     gan = createLineGan(options);
     turn();
   };
-  return { postMessage: (message) => ({ start, pause, resume: turn })[message.type](message), end: pause };
+  const guard = (action) => {
+    try {
+      action();
+    } catch (error) {
+      hear({ type: "error", message: error.message });
+    }
+  };
+  const actions = { start, pause, resume: turn };
+  return { postMessage: (message) => guard(() => actions[message.type](message)), end: pause };
 }
 
 // What the button says, and so does.
@@ -280,7 +284,7 @@ function showLine(line) {
 /** Returns the densities before any training, with which the worker begins too. */
 function freshDensities(line) {
   if (line.freshOf !== line.options) {
-    line.fresh = lineGanDensities(createLineGan(line.options), LINE_BINS, LINE_PIECES);
+    line.fresh = lineState(createLineGan(line.options), 0, null).densities;
     line.freshOf = line.options;
   }
   return line.fresh;
@@ -382,7 +386,7 @@ function showDivergence(line) {
   });
 }
 
-/** Paints the ticks of a vertical axis of decades: 0.0001, 0.001, ... */
+/** Paints the ticks of a vertical axis of decades: 0.001, 0.01, 0.1, 1 */
 function paintDecades(context, { box, toY }) {
   context.font = "12px system-ui, sans-serif";
   context.fillStyle = colour("--muted");

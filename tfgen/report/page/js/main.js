@@ -4,7 +4,7 @@
 let parsedData = null;
 const decodedNetworks = new Map();
 
-/** Returns what Python has put into the page: see the contract of page-data in tfgen/report/page.py. */
+/** Returns what Python has put into the page: see `_data` in tfgen/report/page.py. */
 function pageData() {
   if (parsedData === null) parsedData = JSON.parse(document.getElementById("page-data").textContent);
   return parsedData;

@@ -169,6 +169,24 @@ function sampleNoise(random, kind, dim) {
   return Float32Array.from({ length: dim }, () => NOISES[kind](random));
 }
 
+const BINARY_SEED = 2;
+const MASK_SEED = 1;
+
+/**
+ * Returns an image of zeros and ones, which a VAE with p(x|z) of Bernoulli pixels is trained on: 1 where a pixel is at
+ * least 1/2 or, where how is "drawn", with the pixel's grey as the probability, the same ones every time.
+ */
+function binarise(x, how = "threshold") {
+  const random = createRandom(BINARY_SEED);
+  return x.map((pixel) => ((how === "drawn" ? random.uniform() < pixel : pixel >= 0.5) ? 1 : 0));
+}
+
+/** Returns an image with pixels hidden with probability 1/2, the same ones every time: masking noise. */
+function maskPixels(x) {
+  const random = createRandom(MASK_SEED);
+  return x.map((pixel) => (random.uniform() < 0.5 ? 0 : pixel));
+}
+
 const DIGIT_SIZE = 28;
 const INK_SIZE = 20;
 

@@ -26,9 +26,9 @@ function currentDrawing() {
   return sheet.pixels;
 }
 
-/** Returns the number of the test digit that the drawing is, or null. */
-function currentDigit() {
-  return sheet.digit;
+/** Returns whether an image has any ink: nothing else is worth judging. */
+function hasInk(pixels) {
+  return pixels.some((pixel) => pixel > 0);
 }
 
 /** Calls the callback after each change of the drawing, at most once a frame. */
@@ -146,7 +146,7 @@ function restoreDrawing() {
   const { draw, digit } = readState();
   const pixels = draw === undefined ? null : decodePixels(draw);
   if (pixels !== null) return takePixels(pixels);
-  const known = digit !== undefined && digits().images[Number(digit)] !== undefined;
+  const known = /^\d+$/.test(digit) && digits().images[Number(digit)] !== undefined;
   const number = known ? Number(digit) : defaultDigit();
   if (number !== null) takeDigit(number);
 }

@@ -23,7 +23,11 @@ const PLANES = [
     decoder: "vae-2d/decoder",
     range: [-3, 3],
     pixels: (logits) => logits.map(sigmoid),
-    encode: (x) => ({ mean: forward(network("vae-2d/z_mean"), x), logVar: forward(network("vae-2d/z_log_var"), x) }),
+    // Its codes are those of zeros and ones too.
+    encode(x) {
+      const [mean, logVar] = ["z_mean", "z_log_var"].map((name) => forward(network(`vae-2d/${name}`), binarise(x)));
+      return { mean, logVar };
+    },
   },
 ];
 
@@ -31,6 +35,7 @@ const PLANES = [
 function startPlane(body) {
   const planes = PLANES.filter((plane) => plane.codes in pageData().codes).map(createPlane);
   const points = createToggle("plane_points", true, () => {
+    writeState("plane-points", isPressed(points) ? null : "0");
     for (const plane of planes) plane.pointsCanvas.hidden = !isPressed(points);
   });
   const grid = createToggle("plane_grid", false, () => {
@@ -40,8 +45,9 @@ function startPlane(body) {
   const tools = element("div", { class: "tools", role: "group", label: "plane_shown" }, points, grid);
   const restore = () => {
     planes.forEach(restorePoint);
-    const wanted = readState()["plane-grid"] === "1";
-    if (wanted !== isPressed(grid)) grid.click();
+    const wanted = readState();
+    if ((wanted["plane-points"] !== "0") !== isPressed(points)) points.click();
+    if ((wanted["plane-grid"] === "1") !== isPressed(grid)) grid.click();
   };
   const both = element("div", { class: "planes" }, ...planes.map((plane) => plane.element));
   const legend = createDigitLegend();
@@ -80,11 +86,18 @@ function createPadDrawer() {
   return drawer;
 }
 
-/** Returns the ten digits, each beside its colour. */
+/** Returns the labels of the codes in order, each once; none where they are more than the digits' ten colours. */
+function colouredLabels() {
+  const all = Object.values(pageData().codes).flatMap(({ labels }) => (labels ? [...decodeBase64(labels)] : []));
+  const labels = [...new Set(all)].sort((a, b) => a - b);
+  return labels.length <= 10 ? labels : [];
+}
+
+/** Returns the labels, each beside its colour; hidden where the points have none. */
 function createDigitLegend() {
-  const digit = (_, i) => element("li", {}, element("i", { "aria-hidden": "true" }), String(i));
-  const legend = element("ul", { class: "legend", label: "plane_legend" }, ...Array.from({ length: 10 }, digit));
-  legend.hidden = Object.values(pageData().codes).every(({ labels }) => !labels);
+  const entry = (label) => element("li", {}, element("i", { "aria-hidden": "true" }), String(label));
+  const legend = element("ul", { class: "legend", label: "plane_legend" }, ...colouredLabels().map(entry));
+  legend.hidden = !legend.children.length;
   colourLegend(legend);
   return legend;
 }
@@ -101,13 +114,14 @@ function createPlane(kind) {
   const [gridCanvas, pointsCanvas, marksCanvas] = layers;
   layers.slice(0, 2).forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
   const decodedCanvas = createCanvas(112, 112, "plane_decoded");
-  const numbers = element("p", { class: "numbers", id: `plane-${kind.id}-numbers`, "aria-live": "polite" });
+  const numbers = element("p", { class: "numbers", id: `plane-${kind.id}-numbers` });
   const own = element("p", { class: "numbers" });
+  const said = element("p", { class: "unseen", role: "status" });
   marksCanvas.tabIndex = 0;
   marksCanvas.setAttribute("role", "application");
   marksCanvas.setAttribute("aria-describedby", numbers.id);
   setLabel(marksCanvas, `plane_${kind.id}_canvas`);
-  const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own };
+  const plane = { ...kind, gridCanvas, pointsCanvas, marksCanvas, decodedCanvas, numbers, own, say: sayLater(said) };
   Object.assign(plane, { point: null, hover: null, posterior: null, cells: [], gridShown: false });
   Object.assign(plane, { update() {}, updateGrid() {} });
   plane.toOwn = element("button", { type: "button", text: "plane_to_own", onclick: () => pointAtOwn(plane) });
@@ -117,6 +131,7 @@ function createPlane(kind) {
     element("h4", { text: `plane_${kind.id}` }),
     element("div", { class: "layers" }, ...layers),
     element("div", { class: "decoded" }, decodedCanvas, element("div", {}, numbers, own, plane.toOwn)),
+    said,
   );
   if (kind.range) {
     plane.lens = createCanvas(PLANE_LENS.size, PLANE_LENS.size, "plane_lens");
@@ -133,7 +148,9 @@ function fillPlane(plane) {
   const [xs, ys] = [0, 1].map((axis) => codes.filter((_, i) => i % 2 === axis));
   plane.ranges = plane.range ? [plane.range, plane.range] : [xs, ys].map(rangeOf);
   const [x, y] = plane.ranges;
-  const painted = { xs, ys, labels: labels && decodeBase64(labels), radius: 1, alpha: 0.6 };
+  const known = colouredLabels();
+  const places = labels && known.length ? decodeBase64(labels).map((label) => known.indexOf(label)) : null;
+  const painted = { xs, ys, colours: places, radius: 1, alpha: 0.6 };
   show(plane.pointsCanvas, (context) => {
     const scales = scalesOf(plane, plane.pointsCanvas);
     inBox(context, scales, () => paintPoints(context, scales, painted));
@@ -158,10 +175,7 @@ function fillPlane(plane) {
     decodeGrid();
   };
   onDrawing(showOwn);
-  onLanguage(() => {
-    plane.update();
-    writeOwn(plane);
-  });
+  onLanguage(() => writeOwn(plane));
   showOwn();
   listenOnPlane(plane);
 }
@@ -276,13 +290,16 @@ function showPoint(plane) {
     drawImage28(plane.decodedCanvas, plane.pixels(forward(network(plane.decoder), point)));
   }
   repaint(plane.marksCanvas);
-  plane.numbers.textContent = t("plane_point", { code: codeText(plane, point) });
+  const values = { code: codeText(plane, point) };
+  setText(plane.numbers, "plane_point", values);
+  // Not at every step of the mouse.
+  plane.say("plane_point", values);
 }
 
 /** Encodes the drawing and shows where it falls. */
 function placeDrawing(plane) {
   const x = currentDrawing();
-  plane.posterior = x.some((pixel) => pixel > 0) ? plane.encode(x) : null;
+  plane.posterior = hasInk(x) ? plane.encode(x) : null;
   plane.toOwn.disabled = !plane.posterior;
   repaint(plane.marksCanvas);
   if (plane.lens) repaint(plane.lens);
