@@ -773,7 +773,8 @@ LATIN = re.compile(r"[A-Za-z]{2,}")
 NAME = re.compile("|".join(sorted(ALL_RECIPES, key=len, reverse=True)))
 # Words of both languages: names, formulas, units, what stands in code.
 COMMON = {"VAE", "GAN", "PCA", "KL", "ELBO", "log", "Jensen", "Shannon", "MNIST", "Delete", "Ctrl", "Shift", "softmax"}
-COMMON |= {"data", "gan", "CPU", "tfgen", "TensorFlow", "Keras", "JavaScript"}
+COMMON |= {"data", "gan", "CPU", "tfgen", "TensorFlow", "Keras", "JavaScript", "ROC", "ns", "minimax"}
+COMMON |= {"smoke", "quick", "docs", "deviations", "md"}  # Names of presets, and a file.
 
 
 def visible_words(tab):
