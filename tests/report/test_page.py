@@ -304,6 +304,12 @@ def test_a_figure_that_cannot_be_read_is_named(runs, content):
     assert len(page.images()) == 3 and any("stub/figures/training.png" in text for text in page.texts)
 
 
+def test_networks_that_the_page_does_not_show_are_left_alone(runs):
+    (runs / "stub" / "networks.npz").write_bytes(b"another's")
+    page = Page(write_page(runs))
+    assert TEXTS["en"]["problems"] not in page.texts and set(page.data["networks"]) >= {"vae/decoder"}
+
+
 def test_results_without_figures_make_a_page(runs):
     path = runs / "vae" / "results.json"
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "figures"}))

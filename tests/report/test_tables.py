@@ -83,6 +83,8 @@ def test_the_table_prints_counts_whole_and_measurements_rounded(value, printed):
     "details, printed",
     [
         ({"std": 0.0712}, "13.87 ± 0.071"),
+        ({"std": 2e-5}, "13.87 ± 2e-05"),
+        ({"std": 1.1e-6}, "13.87 ± 0"),  # What float32 rounds.
         ({"standard_error": 1.6449}, "13.87 (standard error 1.6)"),
         ({"std": 0.5, "sigma": 0.21544, "at_edge": False}, "13.87 ± 0.5 (sigma 0.215)"),
         ({"sigma": 0.1, "at_edge": True}, "13.87 (sigma 0.100, sigma at the edge of the grid)"),

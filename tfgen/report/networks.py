@@ -20,6 +20,7 @@ LAYER = re.compile(
 ACTIVATIONS = typing.get_args(Activation)
 
 
+LARGEST_WEIGHT = np.finfo(np.float16).max
 # Of each recipe: its networks, with names for the sizes of their inputs and outputs, and the arrays beside the images.
 AUTOENCODER = {"encoder": ("pixels", "code"), "decoder": ("code", "pixels")}
 VAE = {"z_mean": ("pixels", "z"), "z_log_var": ("pixels", "z"), "decoder": ("z", "pixels")}
@@ -67,7 +68,7 @@ def read(path):
 
     Raises:
         InputError: if the file is damaged, or holds something else: layers that do not follow one another, weights that
-            are not finite, an activation that the page does not know.
+            are not finite or larger than float16 holds, an activation that the page does not know.
     """
     path = pathlib.Path(path)
     arrays = npz.read(
@@ -88,12 +89,8 @@ def read(path):
             raise InputError(f"{path} is not {KIND}: layer {len(layers)} of {network} is missing; delete it")
         kernel, bias = parts["kernel"], parts["bias"]
         inputs = layers[-1].bias.shape if layers else kernel.shape[:1]
-        if (
-            kernel.ndim != 2
-            or kernel.shape != (*inputs, *bias.shape)
-            or not np.all(np.isfinite(kernel))
-            or not np.all(np.isfinite(bias))
-        ):
+        fits = kernel.ndim == 2 and kernel.shape == (*inputs, *bias.shape)
+        if not fits or not all(np.all(np.abs(part) <= LARGEST_WEIGHT) for part in (kernel, bias)):
             raise InputError(f"{path} is not {KIND}: layer {number} of {network} does not fit; delete it")
         layers.append(Layer(activation, kernel.astype("float32"), bias.astype("float32")))
     images = arrays.get("images")
@@ -107,7 +104,7 @@ def check(path, recipe, kept):
 
     Args:
         path: of the file, for the message.
-        recipe: name of a recipe that is in `NEEDED`.
+        recipe: name of one that is in `NEEDED`.
         kept: what `read` has returned.
 
     Raises:
@@ -147,7 +144,9 @@ def _unfit_array(recipe, arrays):
         return "its codes are not points of the plane"
     if codes is not None and labels is not None and len(codes) != len(labels):
         return "it has not one label for each code"
-    return "its left_out is not one number" if left_out is not None and left_out.shape != (1,) else None
+    if left_out is not None and (left_out.shape != (1,) or left_out.dtype.kind not in "iu"):
+        return "its left_out is not one whole number"
+    return None
 
 
 def forward(layers, x):

@@ -85,7 +85,8 @@ def page(directory):
 
     results = {name: tried(_read_results, directory / name / "results.json") for name in RECIPES}
     results = {name: result for name, result in results.items() if result is not None}
-    kept = {name: tried(_read_networks, directory / name / "networks.npz") for name in results}
+    shown = [name for name in results if name in networks.NEEDED]
+    kept = {name: tried(_read_networks, directory / name / "networks.npz") for name in shown}
     kept = {name: one for name, one in kept.items() if one is not None}
     if "gan" in kept and "noise" not in results["gan"]["config"]:
         problems.append("gan: its configuration has no noise, so its networks are not shown")
@@ -96,13 +97,14 @@ def page(directory):
     lecture = json.loads((SOURCES / "lecture.json").read_text("utf-8"))
     missing = {id: [name for name in needed if name not in kept] for id, (_, needed) in LIVE.items()}
     script = _script(SCRIPTS)
+    text = json.loads((SOURCES / "text.json").read_text("utf-8"))
     return _template().render(
-        text=json.loads((SOURCES / "text.json").read_text("utf-8")),
+        text=text,
         style=_trusted((SOURCES / "style.css").read_text("utf-8")),
         script=_trusted(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         worker=_trusted(_script((*MATHEMATICS, "worker"))),
-        data=_trusted(_json(_data(kept, results))),
+        data=_trusted(_json(_data(kept, results, text))),
         parts=[
             {
                 "letter": letter,
@@ -265,8 +267,14 @@ def _picture(path):
     return {"source": source, "width": picture.width, "height": picture.height, "alt": alt}
 
 
-def _data(kept, results):
-    """Returns what the page's scripts compute with."""
+def _data(kept, results, text):
+    """Returns what the page's scripts compute with, by the names that they know it by.
+
+    Args:
+        kept: dict from a recipe to what its run has kept, a `networks.Kept`.
+        results: dict from a recipe to its results.
+        text: the page's words in both languages.
+    """
     return {
         "image_shape": MNIST_SHAPE,
         "digits": _digits(kept),
@@ -278,7 +286,7 @@ def _data(kept, results):
         "codes": {name: _codes(one) for name, one in kept.items() if "codes" in one.arrays},
         "gan": _gan(kept["gan"], results["gan"]["config"]["noise"]) if "gan" in kept else None,
         "anomaly": _left_out(kept.get("anomaly-detection")),
-        "text": json.loads((SOURCES / "text.json").read_text("utf-8")),
+        "text": text,
     }
 
 

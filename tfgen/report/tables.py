@@ -14,6 +14,9 @@ from tfgen.files import write_atomically
 from tfgen.recipe import PRESETS
 from tfgen.recipes import RECIPES
 
+# Relative; of a mean over many images.
+FLOAT32_ROUNDING = 1e-6
+
 
 def number(value):
     """Returns a number as text, in four significant digits or with two decimals."""
@@ -26,7 +29,11 @@ def number(value):
 
 def value_text(metric):
     """Returns a metric's value as text, with its standard deviation over seeds or its standard error if known."""
-    value = number(metric["value"]) + (f" ± {metric['std']:.2g}" if "std" in metric else "")
+    value = number(metric["value"])
+    if "std" in metric:
+        # Seeds that differ by float32's rounding alone do not differ.
+        rounding = metric["value"] is not None and metric["std"] < FLOAT32_ROUNDING * abs(metric["value"])
+        value += f" ± {0 if rounding else metric['std']:.2g}"
     details = []
     if "standard_error" in metric:
         details.append(f"standard error {metric['standard_error']:.2g}")

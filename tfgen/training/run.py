@@ -254,9 +254,9 @@ class Run:
         export(endpoints, self.directory / "saved_model", self.data.image_shape)
 
     def keep_networks(self, networks, **arrays):
-        """Writes the networks that the report shows alive to `networks.npz`, with test images.
+        """Writes the networks that the report shows alive to `networks.npz`.
 
-        These are the first test images, and the labels of all.
+        Beside them stand the first `REPORT_IMAGES` images of the test split, and the labels of all of its images.
 
         Args:
             networks: dict from a name such as "encoder" to a Keras model or its layers; see `layer_arrays`.
