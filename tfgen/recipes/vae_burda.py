@@ -37,7 +37,8 @@ from tfgen.recipe import (
 NLL_CHUNK = 50
 # For the presets smoke.
 FEW_SAMPLES: dict[str, Any] = {
-    "nll_samples": 50,
+    "nll_samples": 20,
+    "fewer_nll_samples": 10,
     "binarisations": 1,
     "subset": 20,
     "subset_nll_samples": (10, 50),
