@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgen.data.batches import fixed_binarization
 from tfgen.distributions import bernoulli_log_prob, kl_divergence
 from tfgen.errors import InputError
 from tfgen.files import npz
@@ -165,8 +166,6 @@ def test_the_cost_in_the_negative_elbo():
     z_mean, z_log_var, decoder = model(12, 5, 2), model(12, 6, 2), model(2, 5, 12)
     (name, values), *others = costs(kept(z_mean=z_mean, z_log_var=z_log_var, decoder=decoder), "int8").items()
     assert "ELBO" in name and not others
-    from tfgen.data.batches import fixed_binarization
-
     x = fixed_binarization(IMAGES).numpy()
     epsilon = np.random.default_rng(0).standard_normal((30, 2), np.float32)
     for value, change in zip(values, (lambda one: one, rounded), strict=True):
@@ -193,6 +192,53 @@ def test_the_cost_in_what_the_last_discriminator_says():
     expected = [np.mean(1 / (1 + np.exp(-one(x).numpy()))) for one in (last, rounded(last))]
     np.testing.assert_allclose(values, expected, rtol=1e-5)
     assert "D(x)" in name and values[0] != values[1]
+
+
+@pytest.mark.parametrize("noise, expected", [("gaussian", 1.0), ("uniform", 1 / 3)])
+def test_the_cost_in_what_the_last_discriminator_says_of_generated_images(noise, expected):
+    """Of a generator that gives its noise, and a discriminator that gives twice its absolute value."""
+    z = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, "linear", kernel_initializer="ones")])
+    absolute = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1, "linear")])
+    absolute.set_weights([np.array([[1.0, -1.0]]), np.zeros(2), np.array([[2.0], [2.0]]), np.zeros(1)])
+    one = kept(**{"generator/3": z, "discriminator/3": absolute})
+    one.arrays["images"] = np.zeros((20_000, 1), np.uint8)
+    values = costs(one, "float16", noise)["mean D(G(z))"]
+    draws = np.random.default_rng(0)
+    z = draws.standard_normal(10**6) if noise == "gaussian" else draws.uniform(-1, 1, 10**6)
+    assert np.mean(z**2) == pytest.approx(expected, rel=0.01)
+    assert values == pytest.approx([np.mean(1 / (1 + np.exp(-2 * np.abs(z))))] * 2, rel=0.01)
+
+
+def test_the_cost_in_the_area_under_the_roc_curve():
+    encoder, decoder = model(12, 5, 3), model(3, 5, 12, output="sigmoid")
+    one = kept(encoder=encoder, decoder=decoder)
+    one.arrays["left_out"] = np.array([2])
+    x, anomalous = IMAGES / np.float32(255), np.arange(30) % 3 == 2
+    expected = []
+    for before, after in ((encoder, decoder), (rounded(encoder), rounded(decoder))):
+        score = np.sum((x - after(before(x))) ** 2, axis=1)
+        expected.append(np.mean(score[anomalous][:, None] > score[~anomalous]))
+    name = "area under the ROC curve, a digit left out"
+    assert costs(one, "int8")[name] == pytest.approx(expected) and 0 < expected[0] < 1
+    one.arrays["left_out"] = np.array([7])  # There is none among the images.
+    assert name not in costs(one, "int8")
+
+
+@pytest.mark.parametrize("of", ["encoder", "z_mean"])
+def test_the_cost_in_the_digit_of_the_nearest_code(of):
+    network = model(12, 5, 2)
+    one = kept(**{of: network})
+    x = IMAGES / np.float32(255) if of == "encoder" else fixed_binarization(IMAGES).numpy()
+    one.arrays["codes"] = codes = network(x).numpy()
+    (values,) = costs(one, "int8").values()
+    labels = np.arange(30) % 3
+    for value, own in zip(values, (codes, rounded(network)(x).numpy()), strict=True):
+        wrong = 0
+        for i in range(30):
+            others = [j for j in range(30) if j != i]
+            wrong += labels[min(others, key=lambda j: np.linalg.norm(codes[j] - own[i]))] != labels[i]
+        assert value == pytest.approx(wrong / 30)
+    assert values[0] > 0.3  # Of labels that have nothing to do with the images, and no image is its own neighbour.
 
 
 def test_weights_of_16_bits_stand_as_their_bits_and_cost_less():

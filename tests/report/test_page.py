@@ -310,6 +310,22 @@ def test_networks_that_the_page_does_not_show_are_left_alone(runs):
     assert TEXTS["en"]["problems"] not in page.texts and set(page.data["networks"]) >= {"vae/decoder"}
 
 
+@pytest.mark.parametrize("config", [{}, {"noise": "pink"}, {"noise": ["uniform"]}])
+def test_a_gan_of_no_known_noise_is_not_shown_alive(runs, config):
+    rng = np.random.default_rng(0)
+    shapes = {"generator": (3, 784), "discriminator": (784, 1)}
+    arrays = {"images": rng.integers(0, 256, (40, 784), np.uint8)}
+    for name, shape in shapes.items():
+        arrays |= {f"{name}/1/0/linear/kernel": np.ones(shape, "float32"), f"{name}/1/0/linear/bias": np.ones(shape[1])}
+    finished(runs, "gan", arrays, config={"noise": "gaussian"})
+    assert Page(write_page(runs)).data["gan"]["noise"] == "gaussian"
+    shutil.rmtree(runs / "gan")
+    finished(runs, "gan", arrays, config=config)
+    page = Page(write_page(runs))
+    assert page.data["gan"] is None
+    assert any("gan: its configuration has no noise that is known" in text for text in page.texts)
+
+
 def test_results_without_figures_make_a_page(runs):
     path = runs / "vae" / "results.json"
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "figures"}))

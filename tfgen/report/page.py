@@ -5,12 +5,13 @@ import hashlib
 import io
 import json
 import pathlib
+import typing
 
 import numpy as np
 
 from tfgen.errors import InputError
 from tfgen.files import half_written, lock_of, locked, write_atomically
-from tfgen.recipe import LECTURE, MNIST_SHAPE
+from tfgen.recipe import LECTURE, MNIST_SHAPE, Noise
 from tfgen.recipes import RECIPES
 from tfgen.report import networks
 from tfgen.report.costs import costs
@@ -32,6 +33,7 @@ LIVE = {
     "live-gan": ("D", ("gan",)),
     "live-line": ("D", ()),
 }
+NOISES = typing.get_args(Noise)
 PARTS = sorted({item[0] for item in LECTURE})
 # Of the weights, where it is not int8: there that costs a hundredth of this run's error, elsewhere less.
 ENCODINGS = {"stacked-autoencoder": "float16"}
@@ -88,8 +90,8 @@ def page(directory):
     shown = [name for name in results if name in networks.NEEDED]
     kept = {name: tried(_read_networks, directory / name / "networks.npz") for name in shown}
     kept = {name: one for name, one in kept.items() if one is not None}
-    if "gan" in kept and "noise" not in results["gan"]["config"]:
-        problems.append("gan: its configuration has no noise, so its networks are not shown")
+    if "gan" in kept and results["gan"]["config"].get("noise") not in NOISES:
+        problems.append("gan: its configuration has no noise that is known, so its networks are not shown")
         del kept["gan"]
     if len({results[name].get("data_sha256") for name in kept}) > 1:
         problems.append("the networks were trained on different data; the test images are those of the first of them")
@@ -121,7 +123,7 @@ def page(directory):
             _run(result, [one for one in figures[name] if not _in_lecture(name, one, lecture)])
             for name, result in results.items()
         ],
-        costs=[cost for name, one in kept.items() for cost in _costs(name, one)],
+        costs=[cost for name, one in kept.items() for cost in _costs(results[name], one)],
         short=any(result["preset"] != "paper" for result in results.values()),
         comparable=all(result["comparable"] for result in results.values()),
     )
@@ -225,9 +227,11 @@ def _encoding(recipe):
     return ENCODINGS.get(recipe, "int8")
 
 
-def _costs(recipe, kept):
+def _costs(result, kept):
     """Returns what the page shows of a run's measures with the weights as trained and as embedded."""
+    recipe = result["recipe"]
     encoding = _encoding(recipe)
+    noise = {"noise": result["config"]["noise"]} if recipe == "gan" else {}
     return [
         {
             "recipe": recipe,
@@ -237,7 +241,7 @@ def _costs(recipe, kept):
             "as_embedded": number(as_embedded),
             "n": f"{len(kept.arrays['images']):,}",
         }
-        for measure, (as_trained, as_embedded) in costs(kept, encoding).items()
+        for measure, (as_trained, as_embedded) in costs(kept, encoding, **noise).items()
     ]
 
 
