@@ -126,7 +126,7 @@ def test_a_page_has_every_item_of_the_lecture_in_its_order(runs):
 def test_the_results_stand_beside_the_published_numbers(runs):
     page = Page(write_page(runs))
     row = page.texts.index("other")
-    assert page.texts[row : row + 4] == ["other", "not comparable", "13.87", "nats | image; test, n = 10,000"]
+    assert page.texts[row : row + 5] == ["other", "not comparable", "不可比", "13.87", "nats | image; test, n = 10,000"]
     assert f"stub: {StubModule.RECIPE.title}" in page.texts and "old" not in page.texts
     assert "tfgen run vae --preset smoke --dataset digits --seed 5" in page.texts
     assert TEXTS["en"]["not_comparable"] in page.texts
