@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,10 +43,10 @@ def start(tmp_path):
     """Function that starts workers: worker i writes to the directory `<name>-i`, or all of them to `shared`."""
     processes = []
 
-    def start_workers(name, number, *options, shared=None, of_last=(), missing=0):
+    def start_workers(name, number, *options, recipe="stub", shared=None, of_last=(), missing=0):
         started = []
         for i, config in enumerate(cluster(number)[: number - missing]):
-            arguments = ["run", "stub", "--dataset", "digits", "--strategy", "multiworker", *options]
+            arguments = ["run", recipe, "--dataset", "digits", "--strategy", "multiworker", *options]
             arguments += ["--output-dir", tmp_path / (shared or f"{name}-{i}"), *(of_last if i == number - 1 else ())]
             log = open(tmp_path / f"{name}-{i}.log", "w")
             process = subprocess.Popen(
@@ -79,15 +80,15 @@ def weights(directory):
         return archive.read("model.weights.h5")
 
 
-def log_of(directory):
+def log_of(directory, recipe="stub"):
     """Returns a run's log without what the clock decides."""
-    log = read_log(directory / "stub" / "training.csv")
+    log = read_log(directory / recipe / "training.csv")
     return {name: values for name, values in log.items() if name != "seconds"}
 
 
-def alone(directory, *options):
+def alone(directory, *options, recipe="stub"):
     """Makes the run in one process without a strategy."""
-    command = [sys.executable, SCRIPT, "run", "stub", "--dataset", "digits", *options, "--output-dir", directory]
+    command = [sys.executable, SCRIPT, "run", recipe, "--dataset", "digits", *options, "--output-dir", directory]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
 
 
@@ -103,6 +104,21 @@ def test_two_workers_make_the_run_of_one_and_the_chief_alone_writes(start, tmp_p
     # Wrong: another order of the images.
     alone(tmp_path / "other", "--epochs", "2", "--seed", "1")
     assert log_of(tmp_path / "other")["loss"] != pytest.approx(one["loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_workers_train_a_gan_together_as_the_document_says(start, tmp_path):
+    """With the classifier that its measures need, which the chief makes."""
+    assert codes(start("gan", 2, "--preset", "smoke", recipe="gan", shared="two")) == [0, 0]
+    files = sorted(path.parent.name for path in (tmp_path / "two").glob("*/results.json"))
+    assert files == ["digit-classifier", "gan"]
+    shutil.copytree(tmp_path / "two" / "digit-classifier", tmp_path / "one" / "digit-classifier")
+    alone(tmp_path / "one", "--preset", "smoke", recipe="gan")
+    one = log_of(tmp_path / "one", "gan")
+    assert {"discriminator_loss", "generator_loss"} <= set(one)
+    for name, values in log_of(tmp_path / "two", "gan").items():
+        # A discriminator that wins leaves small losses, and of these rounding is a larger part.
+        assert values == pytest.approx(one[name], rel=1e-2), name
 
 
 def test_a_worker_with_another_command_is_refused(start, tmp_path):
