@@ -99,6 +99,34 @@ def test_a_metric_that_does_not_depend_on_the_seed_may_differ_by_little():
     assert comparison(24, [23] * 5).within and not comparison(29, [23] * 5).within
 
 
+@pytest.mark.parametrize(
+    "name, deviation, inside, outside", [("frechet_distance__x", 0.1, 2.1, 2.2), ("sample_recall", 0.02, 1.22, 1.24)]
+)
+def test_another_judge_adds_its_deviation(name, deviation, inside, outside):
+    """The quantile from a printed table, of 3 degrees of freedom: 10.21."""
+
+    def compared(value, classifier):
+        metrics = {name: {**METRIC, "value": value, "classifier": classifier}}
+        kept = {name: {"values": [0.999, 1.001, 0.9995, 1.0005], "n": 10_000, "classifier": "a"}}
+        (one,) = check.compare({"recipe": "stub", "metrics": metrics}, {"metrics": kept})
+        return one
+
+    assert compared(1.0, "a").margin == pytest.approx(10.21 * 1e-3 * 1.25**0.5, rel=1e-3)
+    assert compared(1.0, "b").margin == pytest.approx(10.21 * (deviation**2 + 1e-6) ** 0.5 * 1.25**0.5, rel=1e-3)
+    assert not compared(inside, "a").within and compared(inside, "b").within and not compared(outside, "b").within
+
+
+def test_a_field_that_came_later_had_its_default():
+    @dataclasses.dataclass
+    class Preset:
+        epochs: int
+        decay: float = 0.5
+        widths: tuple = (3, 4)
+
+    assert check.with_defaults({"epochs": 2}, Preset(9, 0.7)) == {"epochs": 2, "decay": 0.5, "widths": [3, 4]}
+    assert check.with_defaults({"epochs": 2, "decay": 1}, Preset(9)) == {"epochs": 2, "decay": 1, "widths": [3, 4]}
+
+
 def test_a_value_that_is_missing_or_not_finite_is_outside():
     assert not comparison(None, [1, 2, 3]).within
     (one,) = check.compare({"recipe": "stub", "metrics": {}}, {"metrics": {"m": {"values": [1, 2, 3], "n": 10}}})

@@ -136,7 +136,7 @@ def test_a_preset_that_has_changed_since_a_result_is_reported(stub):
     # A field that has come since, and one that has gone.
     kept = {"epochs": 1, "learning_rate": 0.2, "old": [1, 2]}
     (line,) = documents.changed_presets([{**RESULT, "config": kept}])
-    assert line == "stub smoke seed 5: batch_size None, now 50; learning_rate 0.2, now 0.1; old [1, 2], now None"
+    assert line == "stub smoke seed 5: learning_rate 0.2, now 0.1; old [1, 2], now None"
 
 
 def test_lists_in_results_are_the_tuples_of_presets():

@@ -116,8 +116,8 @@ def changed_presets(results):
     """Returns a line for each kept result whose preset has changed since: the fields with old and new values."""
     lines = []
     for result in results:
-        preset = json.loads(json.dumps(dataclasses.asdict(RECIPES[result["recipe"]].presets[result["preset"]])))
-        kept = result["config"]
+        now = RECIPES[result["recipe"]].presets[result["preset"]]
+        preset, kept = json.loads(json.dumps(dataclasses.asdict(now))), check.with_defaults(result["config"], now)
         changed = [
             f"{name} {kept.get(name)!r}, now {preset.get(name)!r}"
             for name in {**preset, **kept}
