@@ -19,6 +19,7 @@ from tfgen.cli import main
 from tfgen.errors import InputError, RunError
 from tfgen.files import read_log
 from tfgen.runner.request import Request
+from tfgen.runner.run import run
 from tfgen.training.checkpoint import read_member
 from tfgen.training.workers import strategy_of
 
@@ -245,6 +246,16 @@ def test_a_recipe_whose_batches_are_not_split_is_refused_at_once(tmp_path, capsy
     options = ["--preset", "smoke", "--dataset", "digits", "--output-dir", str(tmp_path), "--epochs", "-1"]
     assert main(["run", "--all", "--strategy", "mirrored", *options]) == 2
     assert "skipped, since its batches are not split: semi-supervised-vae\n" in capsys.readouterr().out
+
+
+def test_batches_of_fewer_rows_than_replicas_are_refused_with_the_earlier_run_left(stub, digits, tmp_path, monkeypatch):
+    run("stub", digits, preset="smoke", output_dir=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    replicas = mock.Mock(num_replicas_in_sync=4)
+    monkeypatch.setattr("tfgen.runner.run.strategy_of", lambda name: replicas)
+    with pytest.raises(InputError, match="batch_size 3 is less than the 4 replicas"):
+        run("stub", digits, preset="smoke", settings=["batch_size=3"], output_dir=tmp_path, strategy="mirrored")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_jobs_and_a_strategy_are_not_both_taken(tmp_path, capsys):

@@ -62,6 +62,9 @@ def carry_out(
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed; install tfgen with its extra: pip install 'tfgen[tensorboard]'")
     strategy = strategy_of(request.strategy)
+    rows, replicas = request.config().batch_size, 1 if strategy is None else strategy.num_replicas_in_sync
+    if rows < replicas:
+        raise InputError(f"batch_size {rows} is less than the {replicas} replicas that share a batch; set a larger one")
     now = versions()
     from_chief(strategy, {**request.identity(data), **now})
     if not is_chief(strategy):
