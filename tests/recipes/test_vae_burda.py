@@ -154,7 +154,7 @@ def test_the_nll_lies_below_the_bound_of_the_checkpoint_and_is_near_that_of_othe
 
 def test_the_nll_of_other_binarisations_is_of_other_images_than_those_of_test_and_validation(burda_uncertainty):
     metrics, sampled = burda_uncertainty
-    once, *others = [x for x, samples, _ in sampled if len(x) == 297 and samples == 200]
+    once, *others = [x for x, samples, _ in sampled if len(x) == 297 and samples == 10]
     assert len(others) == 2
     for x in others:
         assert set(np.unique(x)) == {0, 1} and np.any(x != once)

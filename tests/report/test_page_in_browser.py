@@ -338,7 +338,7 @@ def tap(target, **options):
     target.page.evaluate("window.clicked = false")
     target.evaluate(listen)
     target.tap(**options)
-    target.page.wait_for_function("() => window.clicked", timeout=5000)
+    target.page.wait_for_function("() => window.clicked", timeout=30_000)
 
 
 def tab_to(tab, target):
