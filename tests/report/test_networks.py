@@ -194,8 +194,8 @@ def test_the_cost_in_what_the_last_discriminator_says():
     assert "D(x)" in name and values[0] != values[1]
 
 
-@pytest.mark.parametrize("noise, expected", [("gaussian", 1.0), ("uniform", 1 / 3)])
-def test_the_cost_in_what_the_last_discriminator_says_of_generated_images(noise, expected):
+@pytest.mark.parametrize("noise", ["gaussian", "uniform"])
+def test_the_cost_in_what_the_last_discriminator_says_of_generated_images(noise):
     """Of a generator that gives its noise, and a discriminator that gives twice its absolute value."""
     z = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, "linear", kernel_initializer="ones")])
     absolute = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1, "linear")])
@@ -205,7 +205,6 @@ def test_the_cost_in_what_the_last_discriminator_says_of_generated_images(noise,
     values = costs(one, "float16", noise)["mean D(G(z))"]
     draws = np.random.default_rng(0)
     z = draws.standard_normal(10**6) if noise == "gaussian" else draws.uniform(-1, 1, 10**6)
-    assert np.mean(z**2) == pytest.approx(expected, rel=0.01)
     assert values == pytest.approx([np.mean(1 / (1 + np.exp(-2 * np.abs(z))))] * 2, rel=0.01)
 
 
@@ -222,6 +221,15 @@ def test_the_cost_in_the_area_under_the_roc_curve():
     assert costs(one, "int8")[name] == pytest.approx(expected) and 0 < expected[0] < 1
     one.arrays["left_out"] = np.array([7])  # There is none among the images.
     assert name not in costs(one, "int8")
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_errors_that_are_not_finite_have_no_area_under_the_roc_curve():
+    """Of the largest weights that a file may have: four layers of them leave float32."""
+    huge = [Layer("linear", np.full((12, 12), 6e4, np.float32), np.zeros(12, np.float32))] * 4
+    one = Kept({"encoder": huge, "decoder": huge}, {"images": IMAGES, "labels": np.arange(30) % 3})
+    one.arrays["left_out"] = np.array([2])
+    assert list(costs(one, "float16")) == [SQUARED_ERROR]
 
 
 @pytest.mark.parametrize("of", ["encoder", "z_mean"])

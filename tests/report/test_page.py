@@ -304,6 +304,13 @@ def test_a_figure_that_cannot_be_read_is_named(runs, content):
     assert len(page.images()) == 3 and any("stub/figures/training.png" in text for text in page.texts)
 
 
+def test_what_no_paper_reports_is_said_in_both_languages(runs):
+    finished(runs, "vae-2d", comparable=True)
+    page = Page(write_page(runs))
+    rows = [i for i, text in enumerate(page.texts) if text == "other"]
+    assert ["not reported", "未报道"] in [page.texts[i + 1 : i + 3] for i in rows]
+
+
 def test_networks_that_the_page_does_not_show_are_left_alone(runs):
     (runs / "stub" / "networks.npz").write_bytes(b"another's")
     page = Page(write_page(runs))

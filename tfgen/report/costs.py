@@ -5,7 +5,7 @@ import numpy as np
 from tfgen.report.networks import as_embedded, forward
 
 
-def costs(kept, encoding, noise="uniform"):
+def costs(kept, encoding, noise=None):
     """Returns a dict from a measure to its values with the weights as trained and with those that a page embeds.
 
     Both are of the same images and the same noise, so their difference is the cost of the embedding alone.
@@ -13,7 +13,7 @@ def costs(kept, encoding, noise="uniform"):
     Args:
         kept: what a run has kept, a `networks.Kept`.
         encoding: see `networks.embedded`.
-        noise: what a GAN generates from, a name in `tfgen.models.gan.NOISES`.
+        noise: what a GAN generates from, a name in `tfgen.models.gan.NOISES`; None of what is none.
     """
     small = {name: as_embedded(layers, encoding) for name, layers in kept.networks.items()}
     there = {name.partition("/")[0] for name in kept.networks} | kept.arrays.keys()
@@ -23,7 +23,7 @@ def costs(kept, encoding, noise="uniform"):
         for measure, needed, function in (*MEASURES, of_generated)
         if needed <= there
     }
-    return {measure: values for measure, values in measured.items() if values[0] is not None}
+    return {measure: values for measure, values in measured.items() if None not in values}
 
 
 def _pixels(kept):
@@ -66,9 +66,9 @@ def _error(networks, kept):
 
 
 def _auc(networks, kept):
-    """Returns the area under the ROC curve of the squared error, the digit left out being the anomaly (lecture A6).
+    """Returns the area under the ROC curve of the squared error, the digit left out being the anomaly (lecture A1).
 
-    It is None where the images are not of both kinds.
+    It is None where the images are not of both kinds, or where an error is not finite.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -76,11 +76,10 @@ def _auc(networks, kept):
 
     x = _pixels(kept)
     anomalous = kept.arrays["labels"][: len(x)] == kept.arrays["left_out"][0]
-    if np.all(anomalous) or not np.any(anomalous):
+    score = squared_error(x, forward(networks["decoder"], forward(networks["encoder"], x)))
+    if np.all(anomalous) or not np.any(anomalous) or not np.all(np.isfinite(score)):
         return None
-    return float(
-        roc_auc_score(anomalous, squared_error(x, forward(networks["decoder"], forward(networks["encoder"], x))))
-    )
+    return float(roc_auc_score(anomalous, score))
 
 
 def _neighbour_error(encoder, inputs):

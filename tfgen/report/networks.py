@@ -18,8 +18,6 @@ LAYER = re.compile(
 )
 # What the page's scripts know, under Keras's names.
 ACTIVATIONS = typing.get_args(Activation)
-
-
 LARGEST_WEIGHT = np.finfo(np.float16).max
 # Of each recipe: its networks, with names for the sizes of their inputs and outputs, and the arrays beside the images.
 AUTOENCODER = {"encoder": ("pixels", "code"), "decoder": ("code", "pixels")}

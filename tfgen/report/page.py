@@ -231,7 +231,6 @@ def _costs(result, kept):
     """Returns what the page shows of a run's measures with the weights as trained and as embedded."""
     recipe = result["recipe"]
     encoding = _encoding(recipe)
-    noise = {"noise": result["config"]["noise"]} if recipe == "gan" else {}
     return [
         {
             "recipe": recipe,
@@ -241,7 +240,7 @@ def _costs(result, kept):
             "as_embedded": number(as_embedded),
             "n": f"{len(kept.arrays['images']):,}",
         }
-        for measure, (as_trained, as_embedded) in costs(kept, encoding, **noise).items()
+        for measure, (as_trained, as_embedded) in costs(kept, encoding, result["config"].get("noise")).items()
     ]
 
 
