@@ -18,10 +18,10 @@ PROBABILITY = 0.999
 # metrics hardly depend on the seed, but in their last digits on the machine and the versions.
 FLOOR = 0.001
 FLOOR_OF_COUNTS = 0.5
-# Measures of generated images depend on the classifier that judges them. Five of them, of seeds 0 to 3 and 7, gave the
-# same 10,000 images Frechet distances of a relative standard deviation of 0.07, the validation images 0.09, and the
-# other measures at most 0.02.
-JUDGES = (("frechet_distance", 0.1), ("", 0.02))
+# Measures of generated images depend on the classifier that judges them. Five classifiers, of seeds 0 to 3 and 7, gave
+# the same 10,000 images Frechet distances of a relative standard deviation of 0.07, the validation images 0.09, and the
+# other measures 0.022 at most (python -m benchmarks.judges).
+JUDGES = (("frechet_distance", 0.1), ("", 0.025))
 HEADER = ("metric", "value", "kept mean", "deviation", "allowed", "verdict")
 
 
