@@ -40,7 +40,7 @@ def built(kind, gradients, block):
 
     # Of the GAN's batch, k minibatches, one row is left over.
     batch = {"gan": 2 * BATCH + 1}.get(kind, BATCH)
-    batches = Batches(images, batch, 0, binarized=kind in ("vae", "iwae"), transform=in_floats)
+    batches = Batches(images, batch, 0, binarized=kind in ("vae", "iwae", "dreg"), transform=in_floats)
     if kind == "autoencoder":
         model = stacked_autoencoder(20, (8, 3, 8))
         model.compile(optimizer, loss=squared_error, metrics=["mae"], **options)
@@ -49,6 +49,10 @@ def built(kind, gradients, block):
         model.compile(optimizer, **options)
     elif kind == "iwae":
         model = ImportanceWeightedVAE(20, 2, (8,), num_samples=3)
+        model.compile(optimizer, **options)
+    elif kind == "dreg":
+        options_of_gradient = {"doubly_reparameterised": True, "gradient_samples": 2}
+        model = ImportanceWeightedVAE(20, 2, (8,), num_samples=4, **options_of_gradient)
         model.compile(optimizer, **options)
     elif kind == "gan":
         model = GAN(20, 3, (8,), (8,), discriminator_steps=2, gradient_penalty=0.1)

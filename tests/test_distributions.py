@@ -10,6 +10,8 @@ from tfgen import distributions
 from tfgen.distributions import (
     Draw,
     bernoulli_log_prob,
+    bernoulli_log_prob_of_draws,
+    for_another,
     kl_divergence,
     normal_log_prob,
     sample_normal,
@@ -17,6 +19,7 @@ from tfgen.distributions import (
     stateless_normal,
     stateless_seed,
     stateless_uniform,
+    systematic_resample,
     threefry,
     threefry_normal,
     threefry_uniform,
@@ -64,6 +67,57 @@ def test_bernoulli_probabilities_of_all_images_sum_to_one():
 def test_bernoulli_log_prob_is_exact_at_extreme_logits():
     x, logits = np.float32([[1], [0], [0], [1]]), np.float32([[100], [-100], [100], [-100]])
     np.testing.assert_allclose(bernoulli_log_prob(x, logits), [0, 0, -100, -100], rtol=1e-6, atol=1e-30)
+
+
+@compiled_or_not
+def test_bernoulli_log_prob_of_draws_is_that_of_each_draw_and_has_its_gradient(jit_compile):
+    rng = np.random.default_rng(0)
+    logits, x = rng.normal(0, 5, (3, 4, 784)).astype(np.float32), rng.integers(0, 2, (4, 784)).astype(np.float32)
+    # Extremes, and 0, where neither half of a maximum is the derivative.
+    logits[:, 0, :3] = 0, 100, -100
+    upstream = rng.normal(0, 1, (3, 4)).astype(np.float32)
+
+    def value_and_gradient(function, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = function(logits)
+        return value, tape.gradient(value, logits, upstream)
+
+    draws = tf.function(
+        lambda x, logits: value_and_gradient(lambda logits: bernoulli_log_prob_of_draws(x, logits), logits),
+        jit_compile=jit_compile,
+    )
+    repeated = np.broadcast_to(x, logits.shape)
+    expected = value_and_gradient(lambda logits: bernoulli_log_prob(repeated, logits), tf.constant(logits))
+    for ours, theirs in zip(draws(x, logits), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=1e-6)
+
+
+def test_bernoulli_log_prob_of_draws_is_exact_at_extreme_logits():
+    x, logits = np.float32([[1, 0]]), np.float32([[[100, -100]], [[-100, -100]], [[-100, 100]], [[1e4, 1e4]]])
+    expected = [[0], [-100], [-200], [-1e4]]
+    np.testing.assert_allclose(bernoulli_log_prob_of_draws(x, logits), expected, rtol=1e-6, atol=1e-30)
+
+
+@compiled_or_not
+def test_systematic_resampling_draws_each_sample_as_often_as_its_weight_says(jit_compile):
+    """Over all values of the uniform draw; and each single time to less than one."""
+    weights, count = np.float32([[0.05, 0, 1], [0.5, 0, 0], [0.15, 1, 0], [0.3, 0, 0]]), 3
+    draw = tf.function(systematic_resample, jit_compile=jit_compile)
+    uniform = (np.arange(1000, dtype=np.float32) + 0.5) / 1000
+    drawn = np.array([draw(weights, count, np.full(3, u, np.float32)) for u in uniform])
+    assert drawn.shape == (1000, 3, 3) and np.all(np.diff(drawn, axis=1) >= 0)
+    times = np.stack([(drawn == i).sum(axis=1) for i in range(4)], axis=1)
+    np.testing.assert_allclose(times.mean(axis=0), count * weights, atol=2e-3)
+    assert np.all(np.abs(times - count * weights) < 1)
+    # Wrong: points that do not move with the uniform draw.
+    wrong = np.array([(np.array(draw(weights, count, np.full(3, 0.5, np.float32)))[:, 0] == i).sum() for i in range(4)])
+    assert np.abs(wrong - count * weights[:, 0]).max() > 0.3
+
+
+def test_systematic_resampling_stays_within_the_samples_where_the_weights_sum_to_less():
+    weights = np.float32([[0.5], [0.5 - 1e-6]])
+    assert int(systematic_resample(weights, 1, [1 - 2.0**-24])[0, 0]) == 1
 
 
 def test_normal_log_prob_by_hand():
@@ -302,3 +356,10 @@ def test_sample_normal_under_xla_has_the_mean_and_variance_asked_for():
     np.testing.assert_array_equal(z, compiled(mean, log_var, SEED))
     assert agrees(z, 0.8) and agrees(np.square(z - 0.8), np.exp(-0.4))
     assert not agrees(np.square(z - 0.8), np.exp(-0.8))  # exp(log_var) as the deviation.
+
+
+def test_the_seed_for_another_draw_is_that_of_the_same_run_and_counter():
+    for run_seed, counter in ((0, 0), (7, 12)):
+        seed = for_another(stateless_seed(run_seed, Draw.LATENT, counter), Draw.RESAMPLE)
+        np.testing.assert_array_equal(seed, stateless_seed(run_seed, Draw.RESAMPLE, counter))
+    assert max(Draw) < 16

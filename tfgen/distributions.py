@@ -10,7 +10,7 @@ import contextvars
 import enum
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -34,6 +34,7 @@ class Draw(enum.IntEnum):
     GRADIENT = 10
     DROPOUT = 11
     SHIFT = 12
+    RESAMPLE = 13
 
 
 def stateless_seed(run_seed: int, draw: Draw, counter: int | tf.Tensor = 0) -> tf.Tensor:
@@ -50,6 +51,11 @@ def stateless_seed(run_seed: int, draw: Draw, counter: int | tf.Tensor = 0) -> t
         `(2,)` int64 tensor for the `seed` argument of `tf.random.stateless_*`.
     """
     return tf.stack([tf.constant(run_seed * 16 + int(draw), tf.int64), tf.cast(counter, tf.int64)])
+
+
+def for_another(seed: tf.Tensor, draw: Draw) -> tf.Tensor:
+    """Returns what `stateless_seed` gives of the same run and counter as a seed `(2,)` for another draw."""
+    return tf.stack([seed[0] // 16 * 16 + int(draw), seed[1]])
 
 
 def serving_seed(seed: tf.Tensor) -> tf.Tensor:
@@ -190,6 +196,50 @@ def bernoulli_log_prob(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     Source: Kingma & Welling 2013, appendix C.1.
     """
     return -tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits), axis=-1)
+
+
+@tf.custom_gradient
+def bernoulli_log_prob_of_draws(x: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Returns `bernoulli_log_prob` of the same images under each of k logits, in less than half of its time with XLA.
+
+    XLA makes vectors of the elements only where it does not sum them in the same loop: the sum is a matrix product. And
+    log1p costs it several times what log does, which loses less than 1e-7 nats a pixel here.
+
+    Args:
+        x: `(batch, pixels)` float, each 0 or 1; constant.
+        logits: `(k, batch, pixels)` float.
+
+    Returns:
+        `(k, batch)` float, nats per image.
+    """
+
+    def gradient(upstream):
+        return None, upstream[..., None] * (x - tf.sigmoid(logits))
+
+    cross_entropy = tf.nn.relu(logits) - x * logits + tf.math.log(1 + tf.exp(-tf.abs(logits)))
+    return -tf.linalg.matvec(cross_entropy, tf.ones_like(x[0])), gradient
+
+
+def systematic_resample(weights: tf.Tensor, count: int, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers of `count` samples in each column, of which each is drawn as often as its weight says.
+
+    On average sample i is drawn count * w_i times, and never further than 1 from it: the mean of a function over the
+    drawn samples is an unbiased estimate of its weighted mean.
+
+    Args:
+        weights: `(k, batch)` float, of sum 1 in each column.
+        count: draws in each column.
+        uniform: `(batch,)` float in [0, 1), one independent draw for each column.
+
+    Returns:
+        `(count, batch)` int32, not decreasing, below k.
+
+    Source: Kitagawa 1996, "Monte Carlo filter and smoother", appendix.
+    """
+    points = (tf.range(count, dtype=weights.dtype)[:, None] + uniform) / count
+    # The last sum may round to less than a point.
+    ends = tf.cumsum(weights, axis=0)[:-1]
+    return tf.reduce_sum(tf.cast(points[:, None] >= ends, tf.int32), axis=1)
 
 
 def normal_log_prob(x: tf.Tensor, mean: tf.Tensor, log_var: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ from tfgen.distributions import (
     log_prior_ratio,
     normal_log_prob,
     stateless_seed,
+    systematic_resample,
     threefry_normal,
 )
 from tfgen.models.vae import VAE, ImportanceWeightedVAE
@@ -157,14 +158,67 @@ def test_the_doubly_reparameterised_gradient_vanishes_where_q_is_the_posterior()
     np.testing.assert_allclose(double, 0, atol=1e-6)
 
 
+def test_the_gradient_of_samples_drawn_by_weight_is_that_of_all_in_the_mean(data):
+    """Of the same noise: 1,000 values of the uniform draw against the sum over all samples."""
+    model = small(6, hidden_units=(4,), doubly_reparameterised=True)
+    model.fit(np.tile(data, (20, 1)), batch_size=64, verbose=0)
+    x, epsilon = data[:8], threefry_normal((6, 8, 1), stateless_seed(5, Draw.EVALUATION, 0))
+    expected, _ = model._doubly_reparameterised(x, epsilon)
+    weights = tf.nn.softmax(model._weigh(x, *model._draw(x, epsilon))[0], axis=0)
+
+    @tf.function
+    def of_drawn(uniform, power):
+        chosen = systematic_resample(weights, 2, tf.fill([8], uniform))
+        drawn = [tf.gather(values, chosen, axis=0, batch_dims=0) for values in (epsilon, weights)]
+        drawn = [tf.stack([part[:, i, i] for i in range(8)], axis=1) for part in drawn]
+        return model._doubly_reparameterised(x, drawn[0], drawn[1] ** power)[0]
+
+    def mean(power):
+        values = [of_drawn(uniform, power) for uniform in tf.range(0.0005, 1, 0.001)]
+        return [np.mean(gradient, axis=0) for gradient in zip(*values, strict=True)]
+
+    for ours, all_samples in zip(mean(1.0), expected, strict=True):
+        np.testing.assert_allclose(ours, all_samples, atol=0.01 * np.abs(all_samples).max())
+    # Wrong: the weights twice, as of samples that are not drawn by them.
+    encoder = len(model.encoder.trainable_variables)
+    for ours, all_samples in zip(mean(2.0)[:encoder], expected[:encoder], strict=True):
+        assert np.abs(ours - all_samples).max() > 0.1 * np.abs(all_samples).max()
+
+
+def test_samples_are_drawn_by_weight_for_the_gradient_alone(data):
+    """The logged terms are those of all samples; the draw is a function of the seed, and differs between images."""
+    model, seed = small(6, doubly_reparameterised=True, gradient_samples=2), stateless_seed(5, Draw.EVALUATION, 0)
+    gradients, terms = model.gradients_and_terms(data, seed)
+    again, _ = model.gradients_and_terms(data, seed)
+    for name, gradient_samples in (("all", 0), ("as many as there are", 6), ("more", 9)):
+        model.gradient_samples = gradient_samples
+        of_all, expected = model.gradients_and_terms(data, seed)
+        for ours, theirs in zip(terms, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+        for ours, same, theirs in zip(gradients, again, of_all, strict=True):
+            np.testing.assert_array_equal(ours, same)
+            assert np.abs(ours - theirs).max() > 1e-5, name
+    model.gradient_samples = 2
+    first, _ = model.gradients_and_terms(np.tile(data[:1], (64, 1)), seed)
+    of_one = small(6, doubly_reparameterised=True, gradient_samples=2)
+    of_one.set_weights(model.get_weights())
+    assert not np.allclose(first[0], of_one.gradients_and_terms(data[:1], seed)[0][0])
+
+
+def test_samples_drawn_by_weight_need_the_doubly_reparameterised_gradient():
+    with pytest.raises(ValueError, match="`gradient_samples` are those of the doubly reparameterised gradient"):
+        ImportanceWeightedVAE(12, 3, (4,), gradient_samples=2)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_model_trains_with_the_doubly_reparameterised_gradient(data, jit_compile, tmp_path):
-    model = small(5, doubly_reparameterised=True)
+    model = small(5, doubly_reparameterised=True, gradient_samples=2)
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=jit_compile)
     logs = model.fit(np.tile(data, (40, 1)), batch_size=64, epochs=2, verbose=0).history
     assert logs["loss"][1] < logs["loss"][0]
     model.save(tmp_path / "model.keras")
-    assert keras.models.load_model(tmp_path / "model.keras").doubly_reparameterised
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.doubly_reparameterised and loaded.gradient_samples == 2
 
 
 def test_training_on_more_samples_gives_the_better_likelihood(data):

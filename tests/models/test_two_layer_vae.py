@@ -156,6 +156,18 @@ def test_the_doubly_reparameterised_gradient_vanishes_where_q_is_the_posterior(d
     assert np.abs(of_q()).max() > 1e-2
 
 
+def test_the_gradient_of_samples_drawn_by_weight_is_that_of_all_in_the_mean(data):
+    model = small(5, doubly_reparameterised=True)
+    model.fit(np.tile(data, (20, 1)), batch_size=64, verbose=0)
+    of_all = estimates(model, data[:16], 400)
+    model.gradient_samples = 2
+    drawn = estimates(model, data[:16], 400)
+    # Of the same noise, so the difference has the error of the drawing alone.
+    error = (drawn - of_all).std(axis=0) / np.sqrt(400)
+    assert np.all(np.abs((drawn - of_all).mean(axis=0)) < 5 * error + 1e-6)
+    assert not np.allclose(drawn, of_all, rtol=0.01, atol=1e-4)
+
+
 def test_every_network_learns_and_evaluation_changes_none(data):
     model = small(2, doubly_reparameterised=True)
     before = [np.copy(weight) for weight in model.get_weights()]

@@ -9,7 +9,7 @@ import pytest
 
 from tfgen.training.replicas import share
 
-KINDS = ("autoencoder", "vae", "iwae", "gan", "goodfellow")
+KINDS = ("autoencoder", "vae", "iwae", "dreg", "gan", "goodfellow")
 SCRIPT = pathlib.Path(__file__).parent.parent / "replicated.py"
 
 
@@ -53,6 +53,7 @@ def test_mistakes_of_replicas_show_in_the_gradients(found):
         "vae:means of unequal replicas",
         "vae:the same noise everywhere",
         "vae:sums of means",
+        "dreg:the same noise everywhere",
         "gan:the same rows everywhere",
         "goodfellow:the same noise everywhere",
     }

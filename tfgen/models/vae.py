@@ -11,6 +11,8 @@ import tensorflow as tf
 from tfgen.distributions import (
     Draw,
     bernoulli_log_prob,
+    bernoulli_log_prob_of_draws,
+    for_another,
     kl_divergence,
     log_prior_ratio,
     normal_log_prob,
@@ -18,7 +20,9 @@ from tfgen.distributions import (
     serving_seed,
     stateless_normal,
     stateless_seed,
+    systematic_resample,
     threefry_normal,
+    threefry_uniform,
 )
 from tfgen.models.networks import Endpoints, hidden_layers, images_of
 
@@ -283,19 +287,33 @@ class ImportanceWeightedVAE(VAE):
         num_samples: k, at least 1. With k = 1 the expectation is the ELBO, its KL divergence being estimated.
         doubly_reparameterised: whether the encoder's gradient is the estimate that is zero where q(z|x) is p(z|x), and
             whose signal does not vanish in its noise as k grows; in expectation it is the same.
+        gradient_samples: of the k samples, how many the doubly reparameterised gradient is taken of, 0 for all. They
+            are drawn by their weights, so it stays the same in expectation, for half of the time: most of the k have
+            next to no weight.
         *args, **kwargs: see `VAE`.
 
     Raises:
-        ValueError: for another `num_samples`.
+        ValueError: for another `num_samples`, or `gradient_samples` of a gradient that is not doubly reparameterised.
 
-    Source: Burda et al. 2015, equations 8 and 13; Tucker et al. 2018, equation 8.
+    Source: Burda et al. 2015, equations 8, 13 and 14 (samples drawn by weight: section 3); Tucker et al. 2018, equation
+    8.
     """
 
-    def __init__(self, *args: Any, num_samples: int = 50, doubly_reparameterised: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        num_samples: int = 50,
+        doubly_reparameterised: bool = False,
+        gradient_samples: int = 0,
+        **kwargs: Any,
+    ) -> None:
         if num_samples != int(num_samples) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a whole number of at least 1, got {num_samples}.")
+        if gradient_samples and not doubly_reparameterised:
+            raise ValueError("`gradient_samples` are those of the doubly reparameterised gradient: set it too.")
         self.num_samples = num_samples
         self.doubly_reparameterised = doubly_reparameterised
+        self.gradient_samples = gradient_samples
         super().__init__(*args, **kwargs)
 
     def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -309,21 +327,47 @@ class ImportanceWeightedVAE(VAE):
     def gradients_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[list[tf.Tensor], tuple[tf.Tensor, ...]]:
         if not self.doubly_reparameterised:
             return super().gradients_and_terms(x, seed)
+        epsilon = self._noise(x, seed)
+        if not 0 < self.gradient_samples < self.num_samples:
+            return self._doubly_reparameterised(x, epsilon)
+        z, posterior = self._draw(x, epsilon)
+        log_weights, log_p_x = self._weigh(x, z, posterior)
+        weights = tf.nn.softmax(log_weights, axis=0)
+        uniform = threefry_uniform((tf.shape(x)[0], 1), for_another(seed, Draw.RESAMPLE))[:, 0]
+        chosen = systematic_resample(weights, self.gradient_samples, tf.cast(uniform, weights.dtype))
+        epsilon, weights = (_columns_of(values, chosen) for values in (epsilon, weights))
+        gradients, _ = self._doubly_reparameterised(x, epsilon, weights)
+        return gradients, self._loss_and_terms(log_weights, log_p_x, posterior)
+
+    def _doubly_reparameterised(self, x, epsilon, weights=None):
+        """Returns the gradients, and what `loss_and_terms` returns.
+
+        Args:
+            x: images.
+            epsilon: the noise of the samples.
+            weights: None for all samples; or of samples drawn by their weight, which `epsilon` is of, these weights.
+        """
         of_encoder, of_decoder = self._variables()
         with tf.GradientTape() as draw:
-            z, posterior = self._draw(x, self._noise(x, seed))
+            z, posterior = self._draw(x, epsilon)
         with tf.GradientTape() as bound:
             bound.watch(z)
             # Here the parameters of q(z|x) are constants: the encoder is reached through z alone.
             log_weights, log_p_x = self._weigh(x, z, posterior)
             loss, *terms = self._loss_and_terms(log_weights, log_p_x, posterior)
-            mean_loss = tf.reduce_mean(loss)
+            # How often a sample is drawn says already how much it counts.
+            mean_loss = tf.reduce_mean(loss) if weights is None else -tf.reduce_mean(log_weights)
         by_z, *by_decoder = bound.gradient(mean_loss, [z, *of_decoder])
         # `by_z` has each sample's normalised weight once, the estimate has its square.
-        by_encoder = draw.gradient(z, of_encoder, output_gradients=tf.nn.softmax(log_weights, axis=0)[..., None] * by_z)
+        weights = tf.nn.softmax(log_weights, axis=0) if weights is None else weights
+        by_encoder = draw.gradient(z, of_encoder, output_gradients=weights[..., None] * by_z)
         pairs = zip((*of_encoder, *of_decoder), (*by_encoder, *by_decoder), strict=True)
         of_variable = {id(variable): gradient for variable, gradient in pairs}
         return [of_variable[id(variable)] for variable in self.trainable_variables], (loss, *terms)
+
+    def _log_likelihoods(self, x, z):
+        logits = self.decoder(tf.reshape(z, (-1, z.shape[-1])))
+        return bernoulli_log_prob_of_draws(x, tf.reshape(logits, (*tf.unstack(tf.shape(z)[:2]), self.input_dim)))
 
     def _noise(self, x, seed):
         """Returns epsilon ~ N(0, I), `(k, batch, noise_dim)`."""
@@ -345,5 +389,12 @@ class ImportanceWeightedVAE(VAE):
         return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(tf.cast(self.num_samples, log_weights.dtype))
 
     def get_config(self) -> dict[str, Any]:
-        options = {"num_samples": self.num_samples, "doubly_reparameterised": self.doubly_reparameterised}
-        return {**super().get_config(), **options}
+        names = ("num_samples", "doubly_reparameterised", "gradient_samples")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _columns_of(values, chosen):
+    """Returns of each column of `(k, batch, ...)` the rows that `(m, batch)` names, `(m, batch, ...)`."""
+    return tf.gather_nd(
+        values, tf.stack([chosen, tf.broadcast_to(tf.range(tf.shape(chosen)[1]), tf.shape(chosen))], axis=-1)
+    )

@@ -69,6 +69,7 @@ class Config(recipe.Config):
         subset: number of test images at most, the first ones, on which numbers of importance samples are compared.
         subset_nll_samples: these numbers.
         doubly_reparameterised: which gradient the encoder follows where k is above 1; see `ImportanceWeightedVAE`.
+        gradient_samples: of how many of the k samples that gradient is taken, drawn by their weights; 0 means all.
     """
 
     stages: tuple[tuple[Count, Fraction, Positive], ...]
@@ -85,6 +86,7 @@ class Config(recipe.Config):
     subset: Count = 1000
     subset_nll_samples: tuple[Count, ...] = (500, 5000, 50_000)
     doubly_reparameterised: bool = False
+    gradient_samples: WholeNumber = 0
 
     def __post_init__(self):
         super().__post_init__()
@@ -96,6 +98,8 @@ class Config(recipe.Config):
             raise InputError(f"the fractions of the stages must add up to 1, got {total:g}")
         if min(self.stage_epochs()) < 1:
             raise InputError(f"{self.epochs} epochs leave none for one of {len(self.stages)} stages; raise --epochs")
+        if self.gradient_samples and not self.doubly_reparameterised:
+            raise InputError("gradient_samples are those of the doubly reparameterised gradient: set it to true too")
         self.check_distinct("subset_nll_samples")
         named = {name: [getattr(self, name)] for name in ("nll_samples", "fewer_nll_samples")}
         for name, numbers in {**named, "subset_nll_samples": self.subset_nll_samples}.items():
@@ -184,7 +188,9 @@ def _network(config, pixels, k, seed):
     from tfgen.models.vae import VAE, ImportanceWeightedVAE
 
     sizes = (pixels, config.latent_dim, config.hidden_units, config.activation)
-    options = {"seed": seed, "num_samples": k, "doubly_reparameterised": config.doubly_reparameterised and k > 1}
+    doubly = config.doubly_reparameterised and k > 1
+    options = {"seed": seed, "num_samples": k, "doubly_reparameterised": doubly}
+    options["gradient_samples"] = config.gradient_samples if doubly else 0
     if config.upper_latent_dim:
         upper = {"upper_latent_dim": config.upper_latent_dim, "upper_hidden_units": config.upper_hidden_units}
         return TwoLayerVAE(*sizes, **upper, **options)
