@@ -8,6 +8,7 @@ import itertools
 import pathlib
 import shutil
 import socket
+import sys
 import threading
 import time
 
@@ -436,6 +437,20 @@ def test_refused_connection_ends_in_the_remedies(tmp_path, source):
     source(closed_port())
     assert_run_error_with_remedies(tmp_path, "refused")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_binarized_mnist_that_cannot_be_downloaded_ends_in_the_remedies_that_it_has(tmp_path, monkeypatch):
+    module = sys.modules[tensorflow_datasets.builder_cls("binarized_mnist").__module__]
+    monkeypatch.setattr(module, "_URL", f"http://{closed_port()}/")
+    with pytest.raises(RunError, match=r"binarized_mnist is not prepared in .*refused.*--data-dir") as caught:
+        data.load("binarized_mnist", tmp_path)
+    assert "digits" not in str(caught.value) and "import" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", data.TFDS_NAMES)
+def test_every_set_has_an_address(name, tmp_path):
+    assert tfds._url(tensorflow_datasets.builder(name, data_dir=tmp_path)).startswith("http")
 
 
 def test_unknown_host_ends_in_the_remedies(tmp_path, source):

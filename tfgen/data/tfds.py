@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import re
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -127,11 +128,12 @@ def _download(builder, name):
     import tensorflow_datasets as tfds
 
     where = _root(builder)
-    importing = "or run 'tfgen data import --from DIR' with its IDX files; " if name in MNIST_LIKE else ""
-    remedies = (
-        f"prepare it elsewhere and point --data-dir (or TFDS_DATA_DIR) at it; {importing}or choose --dataset digits"
-    )
-    problem = _unreachable(builder.URL)
+    remedies = "prepare it elsewhere and point --data-dir (or TFDS_DATA_DIR) at it"
+    if name in MNIST_LIKE:
+        remedies += "; or run 'tfgen data import --from DIR' with its IDX files"
+    if name != "binarized_mnist":  # Its recipes take no other set.
+        remedies += "; or choose --dataset digits"
+    problem = _unreachable(_url(builder))
     if problem:
         raise RunError(f"{name} is not prepared in {where} and cannot be downloaded ({problem}): {remedies}")
     try:
@@ -143,6 +145,11 @@ def _download(builder, name):
         tfds.core.download.extractor.ExtractError,
     ) as error:
         raise RunError(f"downloading {name} to {where} failed ({error}): {remedies}") from error
+
+
+def _url(builder):
+    """Returns where TFDS downloads a set from: it says so in the builder or, of `binarized_mnist`, in its module."""
+    return builder.URL if hasattr(builder, "URL") else sys.modules[type(builder).__module__]._URL
 
 
 def _unreachable(url):
