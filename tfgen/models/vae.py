@@ -117,9 +117,8 @@ class VAE(keras.Model):
 
     def _log_likelihoods(self, x, z):
         """Returns log p(x|z) of each draw, `(k, batch)`."""
-        k, latent_dim = tf.shape(z)[0], z.shape[-1]
-        repeated = tf.reshape(tf.repeat(x[None], k, axis=0), (-1, self.input_dim))
-        return tf.reshape(self.log_likelihood(repeated, tf.reshape(z, (-1, latent_dim))), (k, -1))
+        logits = self.decoder(tf.reshape(z, (-1, z.shape[-1])))
+        return bernoulli_log_prob_of_draws(x, tf.reshape(logits, (*tf.unstack(tf.shape(z)[:2]), self.input_dim)))
 
     def negative_elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the two terms of the negative ELBO, the first estimated with one draw of z per image.
@@ -263,6 +262,11 @@ class GaussianVAE(VAE):
         """Returns log p(x|z) `(batch,)`, nats per image: a density, so it may be positive."""
         return normal_log_prob(x, *self.decoder(z))
 
+    def _log_likelihoods(self, x, z):
+        k, latent_dim = tf.shape(z)[0], z.shape[-1]
+        repeated = tf.reshape(tf.repeat(x[None], k, axis=0), (-1, self.input_dim))
+        return tf.reshape(self.log_likelihood(repeated, tf.reshape(z, (-1, latent_dim))), (k, -1))
+
     def decode(self, z: tf.Tensor) -> tf.Tensor:
         """Returns the mean of p(x|z): `(batch, latent_dim)` -> `(batch, input_dim)`."""
         return self.decoder(z)[0]
@@ -364,10 +368,6 @@ class ImportanceWeightedVAE(VAE):
         pairs = zip((*of_encoder, *of_decoder), (*by_encoder, *by_decoder), strict=True)
         of_variable = {id(variable): gradient for variable, gradient in pairs}
         return [of_variable[id(variable)] for variable in self.trainable_variables], (loss, *terms)
-
-    def _log_likelihoods(self, x, z):
-        logits = self.decoder(tf.reshape(z, (-1, z.shape[-1])))
-        return bernoulli_log_prob_of_draws(x, tf.reshape(logits, (*tf.unstack(tf.shape(z)[:2]), self.input_dim)))
 
     def _noise(self, x, seed):
         """Returns epsilon ~ N(0, I), `(k, batch, noise_dim)`."""

@@ -215,16 +215,18 @@ def _count_active_units(run, model, test):
 def _measure_nll(run, model, test, unit):
     """Records the likelihood of the test images, and its sources of error."""
     import numpy as np
+    import tensorflow as tf
 
     from tfgen.data.batches import fixed_binarization
     from tfgen.distributions import Draw, stateless_seed
     from tfgen.evaluation.importance import importance_sample
 
     config, images = run.config, run.data.test.images
+    log_weights = tf.function(model.log_weights, jit_compile=not run.deterministic)
 
     def sample(x, samples):
         seed = stateless_seed(run.seed, Draw.EVALUATION, 1)
-        return importance_sample(model.log_weights, model.noise_dim, x, samples, seed, chunk=NLL_CHUNK)
+        return importance_sample(log_weights, model.noise_dim, x, samples, seed, chunk=NLL_CHUNK)
 
     for name, samples in (
         ("test_nll", config.nll_samples),
