@@ -200,10 +200,10 @@ def bernoulli_log_prob(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def bernoulli_log_prob_of_draws(x: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Returns `bernoulli_log_prob` of the same images under each of k logits, in less than half of its time with XLA.
+    """Returns `bernoulli_log_prob` of the same images under each of k logits, faster where XLA compiles it.
 
     XLA makes vectors of the elements only where it does not sum them in the same loop: the sum is a matrix product. And
-    log1p costs it several times what log does, which loses less than 1e-7 nats a pixel here.
+    log1p costs it more than log, which loses less than 1e-7 nats a pixel here.
 
     Args:
         x: `(batch, pixels)` float, each 0 or 1; constant.

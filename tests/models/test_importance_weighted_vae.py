@@ -186,7 +186,7 @@ def test_the_gradient_of_samples_drawn_by_weight_is_that_of_all_in_the_mean(data
 
 
 def test_samples_are_drawn_by_weight_for_the_gradient_alone(data):
-    """The logged terms are those of all samples; the draw is a function of the seed, and differs between images."""
+    """The logged terms are those of all samples, and the draw is a function of the seed."""
     model, seed = small(6, doubly_reparameterised=True, gradient_samples=2), stateless_seed(5, Draw.EVALUATION, 0)
     gradients, terms = model.gradients_and_terms(data, seed)
     again, _ = model.gradients_and_terms(data, seed)
@@ -198,11 +198,27 @@ def test_samples_are_drawn_by_weight_for_the_gradient_alone(data):
         for ours, same, theirs in zip(gradients, again, of_all, strict=True):
             np.testing.assert_array_equal(ours, same)
             assert np.abs(ours - theirs).max() > 1e-5, name
-    model.gradient_samples = 2
-    first, _ = model.gradients_and_terms(np.tile(data[:1], (64, 1)), seed)
-    of_one = small(6, doubly_reparameterised=True, gradient_samples=2)
-    of_one.set_weights(model.get_weights())
-    assert not np.allclose(first[0], of_one.gradients_and_terms(data[:1], seed)[0][0])
+
+
+def test_each_image_of_each_step_has_a_uniform_draw_of_its_own(data, monkeypatch):
+    model, seen = small(6, doubly_reparameterised=True, gradient_samples=2), []
+
+    def record(weights, count, uniform):
+        seen.extend(uniform.numpy())
+        return systematic_resample(weights, count, uniform)
+
+    monkeypatch.setattr("tfgen.models.vae.systematic_resample", record)
+    for step in range(2):
+        model.gradients_and_terms(data, stateless_seed(0, Draw.LATENT, step))
+    assert len(set(seen)) == 2 * len(data) and 0 <= min(seen) and max(seen) < 1
+
+
+@pytest.mark.parametrize("gradient_samples", [-1, 2.5])
+def test_the_samples_of_the_gradient_are_a_whole_number(gradient_samples):
+    with pytest.raises(
+        ValueError, match=f"`gradient_samples` must be a whole number of at least 0, got {gradient_samples}"
+    ):
+        ImportanceWeightedVAE(12, 3, (4,), doubly_reparameterised=True, gradient_samples=gradient_samples)
 
 
 def test_samples_drawn_by_weight_need_the_doubly_reparameterised_gradient():

@@ -291,13 +291,14 @@ class ImportanceWeightedVAE(VAE):
         num_samples: k, at least 1. With k = 1 the expectation is the ELBO, its KL divergence being estimated.
         doubly_reparameterised: whether the encoder's gradient is the estimate that is zero where q(z|x) is p(z|x), and
             whose signal does not vanish in its noise as k grows; in expectation it is the same.
-        gradient_samples: of the k samples, how many the doubly reparameterised gradient is taken of, 0 for all. They
-            are drawn by their weights, so it stays the same in expectation, for half of the time: most of the k have
-            next to no weight.
+        gradient_samples: of the k samples, how many the doubly reparameterised gradient is taken of; 0, or k and
+            more, for all. They are drawn by their weights, so it stays the same in expectation and costs less: most of
+            the k have next to no weight.
         *args, **kwargs: see `VAE`.
 
     Raises:
-        ValueError: for another `num_samples`, or `gradient_samples` of a gradient that is not doubly reparameterised.
+        ValueError: for another `num_samples`, and for `gradient_samples` that are not a whole number of at least 0 or
+            whose gradient is not doubly reparameterised.
 
     Source: Burda et al. 2015, equations 8, 13 and 14 (samples drawn by weight: section 3); Tucker et al. 2018, equation
     8.
@@ -313,6 +314,8 @@ class ImportanceWeightedVAE(VAE):
     ) -> None:
         if num_samples != int(num_samples) or num_samples < 1:
             raise ValueError(f"`num_samples` must be a whole number of at least 1, got {num_samples}.")
+        if gradient_samples != int(gradient_samples) or gradient_samples < 0:
+            raise ValueError(f"`gradient_samples` must be a whole number of at least 0, got {gradient_samples}.")
         if gradient_samples and not doubly_reparameterised:
             raise ValueError("`gradient_samples` are those of the doubly reparameterised gradient: set it too.")
         self.num_samples = num_samples

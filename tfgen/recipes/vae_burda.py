@@ -189,8 +189,8 @@ def _network(config, pixels, k, seed):
 
     sizes = (pixels, config.latent_dim, config.hidden_units, config.activation)
     doubly = config.doubly_reparameterised and k > 1
-    options = {"seed": seed, "num_samples": k, "doubly_reparameterised": doubly}
-    options["gradient_samples"] = config.gradient_samples if doubly else 0
+    gradient = {"doubly_reparameterised": doubly, "gradient_samples": config.gradient_samples if doubly else 0}
+    options = {"seed": seed, "num_samples": k, **gradient}
     if config.upper_latent_dim:
         upper = {"upper_latent_dim": config.upper_latent_dim, "upper_hidden_units": config.upper_hidden_units}
         return TwoLayerVAE(*sizes, **upper, **options)
