@@ -175,6 +175,15 @@ def test_replace_changes_the_named_fields_of_a_copy():
         CONFIG.count = 7
 
 
+def test_defaults_are_those_of_the_fields_whatever_the_values_and_as_json_gives_them_back():
+    @dataclasses.dataclass(frozen=True)
+    class Stub(Config):
+        decay: recipe.Fraction = 0.5
+        widths: tuple[recipe.Count, ...] = (3, 4)
+
+    assert Stub(9, decay=0.7).defaults() == {"decay": 0.5, "widths": [3, 4]}
+
+
 def test_an_unknown_field_is_refused_with_those_that_there_are():
     expected = f"there is no hyper-parameter 'width'; choose from {', '.join(FIELDS)}"
     refused(lambda: CONFIG.replace(width=3), expected)

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import json
 import re
 import typing
 import warnings
@@ -110,6 +111,11 @@ class Config:
             InputError: for a value that the dataset does not allow, or a dataset that no value suits.
         """
         check_at_most("batch_size", self.batch_size, len(data.train), f"the number of training images of {data.name}")
+
+    def defaults(self):
+        """Returns the defaults of the fields that have one, as JSON will give them back: tuples become lists."""
+        fields = {field.name: field.default for field in dataclasses.fields(self)}
+        return json.loads(json.dumps({name: v for name, v in fields.items() if v is not dataclasses.MISSING}))
 
     def replace(self, **changes):
         """Returns a copy with other values of some fields.

@@ -116,17 +116,6 @@ def test_another_judge_adds_its_deviation(name, deviation, inside, outside):
     assert not compared(inside, "a").within and compared(inside, "b").within and not compared(outside, "b").within
 
 
-def test_a_field_that_came_later_had_its_default():
-    @dataclasses.dataclass
-    class Preset:
-        epochs: int
-        decay: float = 0.5
-        widths: tuple = (3, 4)
-
-    assert check.with_defaults({"epochs": 2}, Preset(9, 0.7)) == {"epochs": 2, "decay": 0.5, "widths": [3, 4]}
-    assert check.with_defaults({"epochs": 2, "decay": 1}, Preset(9)) == {"epochs": 2, "decay": 1, "widths": [3, 4]}
-
-
 def test_a_value_that_is_missing_or_not_finite_is_outside():
     assert not comparison(None, [1, 2, 3]).within
     (one,) = check.compare({"recipe": "stub", "metrics": {}}, {"metrics": {"m": {"values": [1, 2, 3], "n": 10}}})

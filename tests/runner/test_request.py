@@ -1,5 +1,6 @@
 """What is asked for is checked before anything is trained or written, and compared with what lies in its directory."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -172,14 +173,30 @@ def test_requests_are_compared_in_every_field(tmp_path):
     check(first, dataset())
 
 
-def test_a_request_with_a_field_that_has_come_or_gone_is_another_request(tmp_path):
-    settings = ("activation=tanh",)
+@pytest.mark.parametrize("kept_in", ["request", "checkpoint"])
+@pytest.mark.parametrize(
+    "settings, gone, old, said",
+    [
+        ((), "activation", {}, ""),
+        (("activation=relu",), "activation", {}, "activation 'tanh', not 'relu'"),
+        ((), "activation", {"old": 1}, "old 1, not None"),
+        ((), "epochs", {}, "epochs None, not 1"),
+    ],
+)
+def test_a_field_that_has_come_since_had_its_default(settings, gone, old, said, kept_in, tmp_path):
+    """A run of before goes on where that is what is asked for; a field without a default, or one less, is another."""
     request = Request("vae", "smoke", settings=settings, output_dir=tmp_path, resume=True)
-    unfinished(request, dataset())
-    path = request.directory / "request.json"
-    contents = json.loads(path.read_text())
-    path.write_text(json.dumps({key: value for key, value in contents.items() if key != "activation"} | {"old": 1}))
-    assert difference_to(request, dataset()) == "activation None, not 'tanh'; old 1, not None"
+    contents = {key: value for key, value in request.identity(dataset()).items() if key != gone} | old
+    unfinished(request)
+    if kept_in == "request":
+        (request.directory / "request.json").write_text(json.dumps(contents))
+        assert difference_to(request, dataset()) == said
+    else:
+        with zipfile.ZipFile(request.directory / "checkpoints" / "model.keras", "w") as archive:
+            archive.writestr("tfgen.json", json.dumps({"identity": contents, "log": ""}))
+    refused = pytest.raises(InputError, match=re.escape(f"holds an unfinished run with {said}:"))
+    with refused if said else contextlib.nullcontext():
+        check(request, dataset())
 
 
 def test_a_request_of_another_version_is_the_same_request(tmp_path):

@@ -119,7 +119,7 @@ def test_a_training_killed_before_its_checkpoint_goes_on_bit_for_bit(build, x, t
     assert len(read_log(log)["epoch"]) == 2  # an epoch more than there is a checkpoint of
 
     resumed, _ = build()
-    assert restore(resumed, checkpoint, log, STEPS, IDENTITY) == 1
+    assert restore(resumed, checkpoint, log, STEPS, IDENTITY, {}) == 1
     assert read_log(log)["epoch"] == [0]
     fit(resumed, pairs, x, tmp_path / "killed", 3, first_epoch=1)
     assert all(equal(state(resumed), state(whole)))
@@ -157,8 +157,8 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(trained, tmp
     assert all(equal(keras.models.load_model(tmp_path / "model.keras").get_weights(), model.get_weights()))
 
 
-def restored(model, directory, identity=IDENTITY):
-    return restore(model, directory / "model.keras", directory / "log.csv", STEPS, identity)
+def restored(model, directory, identity=IDENTITY, defaults=None):
+    return restore(model, directory / "model.keras", directory / "log.csv", STEPS, identity, defaults or {})
 
 
 @pytest.fixture
@@ -228,6 +228,12 @@ def test_a_run_goes_on_with_its_own_checkpoint_only(trained, copied):
     with pytest.raises(InputError, match=r"model\.keras is of a run with seed 3, not 4; delete .*run to start over"):
         restored(trained[0], copied, {"seed": 4})
     assert all(equal(trained[0].get_weights(), before))
+
+
+def test_a_field_that_has_come_since_had_its_default(trained, copied):
+    assert restored(trained[0], copied, {"seed": 3, "decay": 0.5}, {"decay": 0.5, "seed": 0}) == 1
+    with pytest.raises(InputError, match=r"model\.keras is of a run with decay 0\.5, not 0\.7; delete"):
+        restored(trained[0], copied, {"seed": 3, "decay": 0.7}, {"decay": 0.5})
 
 
 def test_a_checkpoint_is_on_disk_before_it_takes_its_name(trained, copied, monkeypatch):

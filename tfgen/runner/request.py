@@ -269,7 +269,7 @@ def difference_to(request, data):
     if not path.exists():
         return "no request.json"
     earlier = {key: value for key, value in read_json(path).items() if key != "versions"}
-    return named_difference(earlier, request.identity(data))
+    return named_difference({**request.config().defaults(), **earlier}, request.identity(data))
 
 
 def difference_of_unfinished(request, data):
@@ -284,7 +284,6 @@ def difference_of_unfinished(request, data):
     for path in sorted(request.directory.glob("checkpoints/*.keras")):
         with contextlib.suppress(InputError):
             identity, _ = read_member(path)
-            return named_difference(
-                {key: value for key, value in identity.items() if key != "training"}, request.identity(data)
-            )
+            identity.pop("training", None)
+            return named_difference({**request.config().defaults(), **identity}, request.identity(data))
     return ""

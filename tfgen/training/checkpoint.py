@@ -121,7 +121,7 @@ def build_optimizers(model):
             optimizer.build(model.trainable_variables)
 
 
-def restore(model, checkpoint, log, steps_per_epoch, identity):
+def restore(model, checkpoint, log, steps_per_epoch, identity, defaults):
     """Restores weights, optimizers and iterations into a compiled model, and the log as it was at the checkpoint.
 
     The checkpoint's own copy of the log is written: a run killed between the line of an epoch and its checkpoint has
@@ -133,6 +133,7 @@ def restore(model, checkpoint, log, steps_per_epoch, identity):
         log: path of its CSV log.
         steps_per_epoch: updates of the first optimizer in an epoch.
         identity: of the run that is to go on.
+        defaults: dict of what an identity that lacks it stood for: fields that have come since, which change nothing.
 
     Returns:
         The number of epochs done.
@@ -141,7 +142,7 @@ def restore(model, checkpoint, log, steps_per_epoch, identity):
         InputError: if neither checkpoint can be read, or it is that of another model or another run.
     """
     path, (found, lines) = _last_whole(checkpoint)
-    difference = named_difference(found, identity)
+    difference = named_difference({**defaults, **found}, identity)
     if difference:
         raise InputError(f"{path} is of a run with {difference}; delete {checkpoint.parent.parent} to start over")
     build_optimizers(model)  # Keras would leave their state out.

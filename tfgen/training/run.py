@@ -145,7 +145,7 @@ class Run:
         first_epoch = 0
         identity = {**self.identity, "training": name}
         if checkpoint.exists() or previous(checkpoint).exists():
-            first_epoch = restore(model, checkpoint, log, steps, identity)
+            first_epoch = restore(model, checkpoint, log, steps, identity, self.config.defaults())
             self.seconds_before += sum(read_log(log)["seconds"])
             done = "finished already" if first_epoch >= epochs else f"resuming after epoch {first_epoch} of {epochs}"
             print(done if name == "model" else f"{name}: {done}", flush=True)
