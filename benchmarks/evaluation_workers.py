@@ -7,7 +7,7 @@ from benchmarks.models import network
 from benchmarks.workloads import WORKLOADS
 from tfgen.data.batches import fixed_binarization, scale
 from tfgen.distributions import Draw, stateless_seed
-from tfgen.evaluation.importance import importance_sampled_nll
+from tfgen.evaluation.importance import importance_sample
 from tfgen.evaluation.parzen import parzen_log_density
 
 SIGMA = 0.2
@@ -40,8 +40,7 @@ class Evaluation:
     def importance_tfgen(self, num_samples, num_images):
         images = fixed_binarization(self.images[-num_images:]).numpy()
         seed = stateless_seed(0, Draw.EVALUATION)
-        values = importance_sampled_nll(self.vae.encoder, self.vae.log_likelihood, images, num_samples, seed)
-        return float(np.mean(values))
+        return float(importance_sample(self.vae.log_weights, self.vae.noise_dim, images, num_samples, seed).nll.mean())
 
     def importance_numpy(self, num_samples, num_images):
         images = fixed_binarization(self.images[-num_images:]).numpy()

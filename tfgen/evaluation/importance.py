@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfgen.distributions import log_prior_ratio, stateless_normal
+from tfgen.distributions import stateless_normal
 
 
 class ImportanceSamples(NamedTuple):
@@ -23,33 +23,6 @@ class ImportanceSamples(NamedTuple):
 
     nll: np.ndarray
     effective_samples: np.ndarray
-
-
-def importance_sampled_nll(
-    encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-    log_likelihood: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    images: np.ndarray,
-    *args: Any,
-    **kwargs: Any,
-) -> np.ndarray:
-    """Returns the negative log-likelihood of each image, `(n,)` float64 in nats, of a model with one Gaussian latent.
-
-    Args:
-        encode: function from `(batch, pixels)` to `(z_mean, z_log_var)`, both `(batch, latent_dim)`.
-        log_likelihood: function from `(n, pixels)` and `(n, latent_dim)` to log p(x|z) `(n,)`, nats.
-        images, *args, **kwargs: see `importance_sample`.
-    """
-
-    def log_weights(x, epsilon):
-        z_mean, z_log_var = encode(x)
-        z = z_mean + tf.exp(0.5 * z_log_var) * epsilon
-        k, n, latent_dim = tf.shape(epsilon)[0], tf.shape(x)[0], epsilon.shape[-1]
-        repeated = tf.reshape(tf.repeat(x[None], k, axis=0), (k * n, x.shape[-1]))
-        log_p_x = tf.reshape(log_likelihood(repeated, tf.reshape(z, (k * n, latent_dim))), (k, n))
-        return log_p_x + log_prior_ratio(z, epsilon, z_log_var)
-
-    noise_dim = encode(tf.constant(images[:1]))[0].shape[-1]
-    return importance_sample(log_weights, noise_dim, images, *args, **kwargs).nll
 
 
 def importance_sample(
