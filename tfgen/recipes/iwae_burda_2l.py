@@ -4,7 +4,8 @@ The experiment is that of `vae-burda`.
 
 Source: Burda et al. 2015, table 1, two stochastic layers, IWAE, k = 50, and the authors' code (yburda/iwae).
 Differs:
-- As `vae-burda-2l` differs.
+- As `vae-burda-2l` differs, and there are 200 epochs: with 50 samples one takes seven times as long. The rate is the
+  same: after 8 epochs the bound of the validation images is 98.5 nats with it, and 103.9 with half of it.
 - The encoder follows the doubly reparameterised gradient of Tucker et al. 2018, taken of 5 of the 50 samples as in
   `iwae-static`.
 """
@@ -31,7 +32,7 @@ RECIPE = Recipe(
     ),
     presets={
         "smoke": _config(epochs=1, stages=((6, 1.0, 1e-3),), **FEW_SAMPLES),
-        "paper": _config(epochs=600, stages=((50, 1.0, 1e-3),)),
+        "paper": _config(epochs=200, stages=((50, 1.0, 2e-3),)),
     },
     published={
         "test_nll": Published(82.90, _TABLE, others=(Published(83.89, "the same table, IWAE, k = 5"),)),
