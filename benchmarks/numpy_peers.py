@@ -40,7 +40,7 @@ def parzen_log_density(samples, images, sigma):
 
 
 def importance_sampled_nll(weights, images, num_samples, rng):
-    """Returns what `evaluation.importance.importance_sample` does for the recipe's VAE, one image at a time.
+    """Returns the `nll` of `evaluation.importance.importance_sample` for the recipe's VAE, one image at a time.
 
     Args:
         weights: dict from "encoder", "z_mean", "z_log_var" and "decoder" to the `(kernel, bias)` of each layer. The

@@ -164,8 +164,14 @@ def _check_texts(value, levels):
             _check_texts(item, levels - 1)
 
 
-def named_difference(earlier, now):
-    """Returns in words in which keys two dicts of JSON differ; empty if in none."""
+def named_difference(earlier, now, defaults=None):
+    """Returns in words in which keys two dicts of JSON differ; empty if in none.
+
+    Args:
+        earlier, now: the two.
+        defaults: dict of what a key of `now` that `earlier` lacks stood for in it, or None.
+    """
+    earlier = {key: value for key, value in (defaults or {}).items() if key in now} | earlier
     return "; ".join(
         f"{key} {_short(earlier.get(key))}, not {_short(now.get(key))}"
         for key in {**now, **earlier}

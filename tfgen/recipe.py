@@ -83,6 +83,7 @@ class Config:
     """The hyper-parameters of a recipe: each recipe's own `Config` adds its fields, and describes them.
 
     Values are checked against the types of their fields, so a typing mistake is found before anything is loaded.
+    The default of a field that is added later stands for what was done before: a run that lacks the field goes on.
 
     Attributes:
         epochs: passes through the training images; of a set too small for 100 batches, 100 batches are an epoch.

@@ -29,7 +29,7 @@ def encode(x, shift=0.3, log_var=-0.6):
 
 
 def nll_of(encode, log_likelihood, images, *args, **kwargs):
-    """The estimates for a model of two latents, given by q(z|x) and p(x|z)."""
+    """Returns the estimates for a model of two latents, given by q(z|x) and p(x|z)."""
 
     def log_weights(x, epsilon):
         z_mean, z_log_var = encode(x)

@@ -32,8 +32,8 @@ def burda_uncertainty(digits, tmp_path_factory):
     run = Run(RECIPES["vae-burda"], config, digits, tmp_path_factory.mktemp("burda"), "smoke")
     model = VAE(784, 3, (8,))
 
-    def record(encode, log_likelihood, x, samples, *args, **kwargs):
-        found = importance_sample(encode, log_likelihood, x, samples, *args, **kwargs)
+    def record(log_weights, noise_dim, x, samples, *args, **kwargs):
+        found = importance_sample(log_weights, noise_dim, x, samples, *args, **kwargs)
         sampled.append((x, samples, found.nll))
         return found
 

@@ -135,8 +135,10 @@ def test_what_is_kept_has_the_values_and_the_curves_of_all_seeds(kept):
     assert set(entry["curves"]) == {"loss", "val_loss"}
 
 
-def test_a_run_within_the_spread_is_told_so(kept, tmp_path, capsys):
-    run = run_directory(tmp_path / "run", **with_error(14.5))
+@pytest.mark.parametrize("config", [RESULT["config"], {"epochs": 2, "batch_size": 50}])
+def test_a_run_within_the_spread_is_told_so(config, kept, tmp_path, capsys):
+    """Also one from before a field, which had its default."""
+    run = run_directory(tmp_path / "run", **with_error(14.5), config=config)
     assert cli.main(["check", run]) == 0
     output = capsys.readouterr().out
     assert "stub, seed 7: within the spread of seeds 0, 1, 2, 3, 4 in every headline metric\n" in output

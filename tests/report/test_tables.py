@@ -196,6 +196,9 @@ def test_recipes_and_presets_stand_in_their_order():
     assert options == [*["`vae --preset smoke`"] * count, "`stub --preset smoke`", "`stub --preset quick`"]
 
 
+OTHER_RATE = {**RESULT, "config": {**RESULT["config"], "learning_rate": 0.2}}
+
+
 @pytest.mark.parametrize(
     "results, said",
     [
@@ -203,6 +206,7 @@ def test_recipes_and_presets_stand_in_their_order():
         ([RESULT, {**RESULT, "seed": 6, "dataset": "digits"}], "differ in more than the seed"),
         ([RESULT, {**RESULT, "seed": 6, "deterministic": True}], "differ in more than the seed"),
         ([RESULT, {**RESULT, "seed": 6, "config": {"epochs": 2}}], "differ in more than the seed"),
+        ([{**RESULT, "seed": 6, "config": {"epochs": 1}}, OTHER_RATE], "differ in more than the seed"),
         ([of_seed(1, 1, classifier="a"), of_seed(2, 1, classifier="b")], "measured with 2 classifiers"),
         ([{**RESULT, "metrics": {"other": METRIC}}], "results of stub have no test_squared_error; run it anew"),
     ],
@@ -210,6 +214,11 @@ def test_recipes_and_presets_stand_in_their_order():
 def test_results_that_do_not_go_together_are_refused(results, said):
     with pytest.raises(InputError, match=said):
         tables.results_table(results)
+
+
+def test_a_result_from_before_a_field_goes_with_those_of_its_default():
+    old = {**RESULT, "seed": 6, "config": {"epochs": 1, "batch_size": 50}}
+    assert tables.groups([RESULT, old]) == [[RESULT, old]]
 
 
 def test_the_table_is_written_between_the_marks_alone(tmp_path):

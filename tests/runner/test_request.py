@@ -14,7 +14,7 @@ from helpers import results_of
 from tfgen.data import Dataset, Split
 from tfgen.errors import InputError
 from tfgen.recipes import RECIPES
-from tfgen.runner.request import Request, check, check_images, difference_to, missing_runs
+from tfgen.runner.request import Request, check, check_images, difference_of_unfinished, difference_to, missing_runs
 
 
 def dataset(shape=(28, 28), classes=10, name="digits", grey=0):
@@ -194,6 +194,7 @@ def test_a_field_that_has_come_since_had_its_default(settings, gone, old, said, 
     else:
         with zipfile.ZipFile(request.directory / "checkpoints" / "model.keras", "w") as archive:
             archive.writestr("tfgen.json", json.dumps({"identity": contents, "log": ""}))
+        assert difference_of_unfinished(request, dataset()) == said
     refused = pytest.raises(InputError, match=re.escape(f"holds an unfinished run with {said}:"))
     with refused if said else contextlib.nullcontext():
         check(request, dataset())

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 import keras
 import numpy as np
@@ -277,6 +278,10 @@ def unfinished(stub, digits, tmp_path):
     return {**options, "resume": True}, results
 
 
+def without(contents, key):
+    return {other: value for other, value in contents.items() if other != key}
+
+
 def without_seconds(results):
     return {**results, "seconds": None}
 
@@ -305,6 +310,50 @@ def test_a_run_does_not_go_on_with_other_data_of_the_same_name(with_request, unf
         (tmp_path / stub / "request.json").unlink()
     with pytest.raises(InputError, match=f"unfinished run with data_sha256 {digits.sha256[:12]}"):
         run(stub, other, **unfinished[0])
+
+
+def rewrite(path, change):
+    """Rewrites the `tfgen.json` of a checkpoint, or another file of JSON, as a function of its contents."""
+    if path.suffix != ".keras":
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    member = json.loads(members["tfgen.json"])
+    members["tfgen.json"] = json.dumps({**member, "identity": change(member["identity"])})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("with_request", [True, False])
+def test_a_run_from_before_a_field_goes_on_where_its_default_is_asked_for(
+    with_request, unfinished, stub, digits, tmp_path, monkeypatch
+):
+    options, results = unfinished
+    request, *checkpoints = [tmp_path / stub / "request.json", *(tmp_path / stub / "checkpoints").glob("*.keras")]
+    assert len(checkpoints) == 2
+    for path in (request, *checkpoints):
+        rewrite(path, lambda contents: without(contents, "learning_rate"))
+    if not with_request:
+        request.unlink()
+    said = "holds an unfinished run with learning_rate 0.1, not 0.2: give the same options"
+    with pytest.raises(InputError, match=said):
+        run(stub, digits, **options, settings=("learning_rate=0.2",))
+    # The last of its three epochs is left.
+    (tmp_path / stub / "checkpoints" / "model.keras").unlink()
+    assert without_seconds(run(stub, digits, **options)) == without_seconds(results)
+    assert json.loads(request.read_text())["learning_rate"] == 0.1
+
+
+def test_a_finished_run_from_before_a_field_is_that_of_its_default(instant, digits, tmp_path, capsys):
+    first = run(instant, digits, preset="smoke", output_dir=tmp_path)
+    rewrite(tmp_path / instant / "request.json", lambda contents: without(contents, "learning_rate"))
+    assert run(instant, digits, preset="smoke", output_dir=tmp_path, resume=True) == first
+    assert "already finished" in capsys.readouterr().out
+    other = {"preset": "smoke", "output_dir": tmp_path, "settings": ("learning_rate=0.2",)}
+    run(instant, digits, **other, resume=True)
+    assert "held a finished run with learning_rate 0.1, not 0.2: moved to" in capsys.readouterr().out
 
 
 def test_a_run_without_its_request_goes_on_as_the_same(unfinished, stub, digits, tmp_path):

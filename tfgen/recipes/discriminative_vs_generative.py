@@ -237,8 +237,9 @@ def _samples_of_other_runs(run):
     for name, recipe_of in (("vae", vae), ("gan", gan)):
         results = run.directory.parent / name / "results.json"
         other = read_json(results) if results.exists() else {}
-        config = json.loads(json.dumps(dataclasses.asdict(recipe_of.RECIPE.presets[run.preset])))
-        if (other.get("dataset"), other.get("config")) == (run.data.name, config):
+        preset = recipe_of.RECIPE.presets[run.preset]
+        config = json.loads(json.dumps(dataclasses.asdict(preset)))
+        if (other.get("dataset"), preset.defaults() | other.get("config", {})) == (run.data.name, config):
             samples[name] = generate(results.with_name("saved_model"), 10, run.seed)
         else:
             print(f"the picture of samples goes without {name}: no finished {run.preset} run of it beside this one")

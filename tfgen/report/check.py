@@ -129,7 +129,7 @@ def kept_runs(results):
 def differing_settings(results, kept):
     """Returns the settings of a run that are not those of the kept ones, as text: "epochs 3, kept 20"; else ""."""
     preset = RECIPES[results["recipe"]].presets[results["preset"]]
-    config, theirs = ({**preset.defaults(), **one["config"]} for one in (results, kept))
+    config, theirs = (preset.defaults() | one["config"] for one in (results, kept))
     names = [name for name in {**theirs, **config} if config.get(name) != theirs.get(name)]
     return "; ".join(f"{name} {config.get(name)}, kept {theirs.get(name)}" for name in names)
 

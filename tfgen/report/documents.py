@@ -117,7 +117,7 @@ def changed_presets(results):
     lines = []
     for result in results:
         now = RECIPES[result["recipe"]].presets[result["preset"]]
-        preset, kept = json.loads(json.dumps(dataclasses.asdict(now))), {**now.defaults(), **result["config"]}
+        preset, kept = json.loads(json.dumps(dataclasses.asdict(now))), now.defaults() | result["config"]
         changed = [
             f"{name} {kept.get(name)!r}, now {preset.get(name)!r}"
             for name in {**preset, **kept}

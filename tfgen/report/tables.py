@@ -222,13 +222,8 @@ def command(results, seed=True, dataset=True):
     words += ["--seed", str(results["seed"])] if seed else []
     config = RECIPES[results["recipe"]].presets[results["preset"]]
     preset = dataclasses.asdict(config)
-    # A field that is younger than the result had its default then: it was added so that nothing changed.
-    added = {
-        field.name: field.default
-        for field in dataclasses.fields(config)
-        if field.name not in results["config"] and field.default is not dataclasses.MISSING
-    }
-    for name, value in {**results["config"], **json.loads(json.dumps(added))}.items():
+    # In the order of the result's own fields, then those that have come since.
+    for name, value in (results["config"] | config.defaults() | results["config"]).items():
         if name in preset and value != json.loads(json.dumps(preset[name])):
             words += [f"--{name}", str(value)] if name == "epochs" else ["--set", f"{name}={as_setting(value)}"]
     if results.get("deterministic"):
@@ -256,7 +251,9 @@ def groups(results):
         what = f"the runs of {runs[0]['recipe']} in preset {runs[0]['preset']}"
         if len({run["seed"] for run in runs}) < len(runs):
             raise InputError(f"{what} have the same seed twice; name each run's directory once")
-        if any(run.get(key) != runs[0].get(key) for run in runs for key in ("dataset", "config", "deterministic")):
+        defaults = RECIPES[runs[0]["recipe"]].presets[runs[0]["preset"]].defaults()
+        made_for = [(run.get("dataset"), defaults | run.get("config", {}), run.get("deterministic")) for run in runs]
+        if any(each != made_for[0] for each in made_for):
             raise InputError(f"{what} differ in more than the seed; use one dataset and configuration")
         metrics = [metric for run in runs for metric in run["metrics"].values()]
         classifiers = {metric["classifier"] for metric in metrics if "classifier" in metric}

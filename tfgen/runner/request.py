@@ -264,12 +264,15 @@ def missing_runs(request, data):
 
 
 def difference_to(request, data):
-    """Returns in what the request that the directory's run was made for differs from this one; empty if in nothing."""
+    """Returns in what the request that the directory's run was made for differs from this one; empty if in nothing.
+
+    A field that it lacks, since it came later, had its default.
+    """
     path = request.directory / "request.json"
     if not path.exists():
         return "no request.json"
     earlier = {key: value for key, value in read_json(path).items() if key != "versions"}
-    return named_difference({**request.config().defaults(), **earlier}, request.identity(data))
+    return named_difference(earlier, request.identity(data), request.config().defaults())
 
 
 def difference_of_unfinished(request, data):
@@ -285,5 +288,5 @@ def difference_of_unfinished(request, data):
         with contextlib.suppress(InputError):
             identity, _ = read_member(path)
             identity.pop("training", None)
-            return named_difference({**request.config().defaults(), **identity}, request.identity(data))
+            return named_difference(identity, request.identity(data), request.config().defaults())
     return ""

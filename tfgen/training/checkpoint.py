@@ -133,7 +133,7 @@ def restore(model, checkpoint, log, steps_per_epoch, identity, defaults):
         log: path of its CSV log.
         steps_per_epoch: updates of the first optimizer in an epoch.
         identity: of the run that is to go on.
-        defaults: dict of what an identity that lacks it stood for: fields that have come since, which change nothing.
+        defaults: those of the configuration's fields; the checkpoint of a run from before a field was there lacks it.
 
     Returns:
         The number of epochs done.
@@ -142,7 +142,7 @@ def restore(model, checkpoint, log, steps_per_epoch, identity, defaults):
         InputError: if neither checkpoint can be read, or it is that of another model or another run.
     """
     path, (found, lines) = _last_whole(checkpoint)
-    difference = named_difference({**defaults, **found}, identity)
+    difference = named_difference(found, identity, defaults)
     if difference:
         raise InputError(f"{path} is of a run with {difference}; delete {checkpoint.parent.parent} to start over")
     build_optimizers(model)  # Keras would leave their state out.
