@@ -109,12 +109,13 @@ def test_the_configuration_is_the_preset_s_with_the_changes(tmp_path):
 
 
 def test_epochs_and_settings_that_go_together_only_are_taken_together(tmp_path):
-    """One epoch is too short for the preset's two stages, and enough for one."""
-    options = {"recipe": "iwae-burda", "preset": "paper", "epochs": 1, "output_dir": tmp_path}
+    """The preset's one epoch is too short for two stages, and two are enough."""
+    stages = ((1, 0.5, 2e-3), (5, 0.5, 2e-3))
+    options = {"recipe": "iwae-burda", "preset": "smoke", "settings": (f"stages={stages}",), "output_dir": tmp_path}
     with pytest.raises(InputError, match="iwae-burda: 1 epochs leave none for one of 2 stages; raise --epochs"):
         Request(**options)
-    config = Request(**options, settings=("stages=(5,1.0,2e-3)",)).config()
-    assert (config.epochs, config.stages) == (1, ((5, 1.0, 2e-3),))
+    config = Request(**options, epochs=2).config()
+    assert (config.epochs, config.stages) == (2, stages)
 
 
 def test_an_unfinished_run_is_neither_discarded_nor_taken_for_a_finished_one(tmp_path):
