@@ -1,4 +1,4 @@
-"""The whole lecture: every recipe, one after the other, and the table of all their numbers."""
+"""The whole lecture: every recipe that has the preset, and the table of all their numbers."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Autoencoder 784-1000-500-250-30 of Hinton & Salakhutdinov 2006, beside PCA with 30 components (A2, A4).
 
-Its story: tfgen/recipes/autoencoder_30d.py.
+Its story: tfgen/recipes/autoencoder_30d.py. It has no preset quick: add --preset smoke or --preset paper.
 """
 
 import sys

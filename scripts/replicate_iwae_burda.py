@@ -1,6 +1,6 @@
-"""The network of Burda et al. 2015, trained on the bound of 5 and at last of 50 samples, NLL with 5,000 (B3, B4).
+"""The network of Burda et al. 2015, with one stochastic layer, trained on the bound of 50 samples (B3, B4).
 
-Its story: tfgen/recipes/iwae_burda.py.
+Its story: tfgen/recipes/iwae_burda.py. It has no preset quick: add --preset smoke or --preset paper.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The network with two stochastic layers of Burda et al. 2015, trained on the bound of 50 samples (B3, B4).
 
-Its story: tfgen/recipes/iwae_burda_2l.py.
+Its story: tfgen/recipes/iwae_burda_2l.py. It has no preset quick: add --preset smoke or --preset paper.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Variational autoencoder with one stochastic layer of Burda et al. 2015, NLL by importance sampling (B3, B4).
 
-Its story: tfgen/recipes/vae_burda.py.
+Its story: tfgen/recipes/vae_burda.py. It has no preset quick: add --preset smoke or --preset paper.
 """
 
 import sys

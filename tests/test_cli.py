@@ -188,6 +188,7 @@ BAD_REQUESTS = {
     "run vae --set batch_size=3 --set batch_size=4": ["--set names batch_size twice", "once"],
     "run vae --epochs 3 --set epochs=4": ["--epochs and --set epochs=", "give one of them"],
     "run vae gan --set noise=gaussian": ["vae: ", "'noise'", "epochs"],
+    "run gan --set beta_1=1": ["gan: beta_1", "from 0 to below 1", "1"],
     "run gan --set learning_rate_decay=maybe": ["gan: learning_rate_decay", "true or false", "'maybe'"],
     "run gan --set precision=float16": ["gan: precision", "one of float32, mixed_bfloat16", "'float16'"],
     "run gan --precision mixed_bfloat16": ["--precision", "--help"],

@@ -82,5 +82,5 @@ def test_the_citation_is_of_this_version_and_names_the_recipes_of_each_paper():
     assert f"\nversion: {tfgen.__version__}\n" in CITATION and CITATION.startswith("cff-version: 1.2.0\n")
     notes = re.findall(r"notes: Recipes? (.+)\.", CITATION)
     named = [name for note in notes for name in re.split(", | and ", note)]
-    assert len(notes) == CITATION.count("    title: ") == 5
+    assert len(notes) == CITATION.count("    title: ") == 8
     assert len(set(named)) == len(named) and set(named) <= set(RECIPES)

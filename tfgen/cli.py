@@ -61,7 +61,8 @@ def _parser():
     seeds.add_argument(
         "--seeds",
         metavar="SEEDS",
-        help="several, such as 0-4 or 0,3,7: into seed-N of the output directory; what a run needs is that of seed 0",
+        help="one or several, such as 3, 0-4 or 0,3,7 (a list, no count): into seed-N of the output directory; what a "
+        "run needs is that of seed 0",
     )
     command.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes, which share the cores; default: %(default)s"
@@ -90,7 +91,7 @@ def _parser():
     command.add_argument(
         "model",
         metavar="MODEL",
-        help="a run such as runs/vae, a SavedModel, or the name of a published model, whose newest version it is",
+        help="a run such as runs/vae, a SavedModel, or a published model's name, which means its newest version",
     )
     command.add_argument("--num", type=int, default=64, help="number of images; default 64")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
@@ -105,7 +106,7 @@ def _parser():
     command = commands.add_parser("serve", parents=[debug], help="start TensorFlow Serving on published models")
     command.add_argument("--models", default="saved_models", metavar="DIR", help="default: saved_models")
     command.add_argument(
-        "--label", action="append", default=[], metavar="MODEL:LABEL=VERSION", help="such as vae:stable=1; repeatable"
+        "--label", action="append", default=[], metavar="MODEL:LABEL=VERSION", help="such as vae:stable=2; repeatable"
     )
     command.add_argument("--rest-port", type=int, default=8501, help="default: 8501")
     command.add_argument("--grpc-port", type=int, default=8500, help="default: 8500")
@@ -143,20 +144,18 @@ def _parser():
         metavar="FILE",
         help="replace the table in this file, such as docs/results.md, instead of printing it",
     )
-    command.add_argument(
-        "--missing", metavar="SEEDS", help="which runs of tfgen run --all --seeds, such as 0-9, are done?"
-    )
-    command.add_argument("--preset", default="quick", help="of --missing; default: %(default)s")
+    command.add_argument("--missing", metavar="SEEDS", help="show which runs of these seeds, such as 0-9, are done")
+    command.add_argument("--preset", default="quick", help="preset that --missing looks for; default: %(default)s")
     command.set_defaults(function=_table)
 
     command = commands.add_parser(
-        "check", parents=[debug], help="is a run's result within the spread of the kept seeds?"
+        "check", parents=[debug], help="is a run's result within the spread of the kept seeds? writes check.png, too"
     )
-    command.add_argument("run", metavar="RUN_DIR", help="directory of a finished run, such as runs/vae")
+    command.add_argument("run", metavar="RUN_DIR", help="directory of a finished run of preset quick, such as runs/vae")
     command.set_defaults(function=_check)
 
     command = commands.add_parser(
-        "report", parents=[debug], help="make the page of a directory of runs, with the trained networks alive in it"
+        "report", parents=[debug], help="write the HTML page of a directory of runs, with its networks to try"
     )
     command.add_argument("runs", nargs="?", default="runs", metavar="RUNS_DIR", help="default: runs")
     command.add_argument("--output", metavar="FILE", help="default: report.html in RUNS_DIR")

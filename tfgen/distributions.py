@@ -79,7 +79,7 @@ _part: contextvars.ContextVar[tuple[int, int] | None] = contextvars.ContextVar("
 
 @contextlib.contextmanager
 def rows_of(first: int, total: int) -> Iterator[None]:
-    """Lets Threefry draw for some rows of a batch what it draws for them when it draws for the whole batch.
+    """Makes Threefry give some rows of a batch the numbers that they get when the whole batch is drawn.
 
     The rows of a draw are its last axis but one, as in `(batch, pixels)` and `(k, batch, latent_dim)`.
 
@@ -166,7 +166,8 @@ def threefry_normal(shape: Shape, seed: tf.Tensor) -> tf.Tensor:
 def stateless_uniform(shape: Shape, seed: tf.Tensor, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
     """Returns float32 draws from the uniform distribution on [low, high), by TensorFlow's own kernel.
 
-    For what is drawn once and large, or served. Code that XLA compiles draws other numbers than code that it does not.
+    For what is drawn once and large, or served. Code that XLA compiles draws different numbers from code that it does
+    not.
     """
     return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
 
@@ -221,7 +222,7 @@ def bernoulli_log_prob_of_draws(x: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Ten
 
 
 def systematic_resample(weights: tf.Tensor, count: int, uniform: tf.Tensor) -> tf.Tensor:
-    """Returns the numbers of `count` samples in each column, of which each is drawn as often as its weight says.
+    """Returns the indices of `count` samples of each column, each drawn in proportion to its weight.
 
     On average sample i is drawn count * w_i times, and never further than 1 from it: the mean of a function over the
     drawn samples is an unbiased estimate of its weighted mean.

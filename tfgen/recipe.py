@@ -53,6 +53,8 @@ FLOAT32_MAX, FLOAT32_MIN = 3.4e38, 1.2e-38
 Positive = Annotated[float, lambda value: value >= FLOAT32_MIN, "a number greater than 0 that float32 can hold"]
 NonNegative = Annotated[float, lambda value: value >= 0, "a number of at least 0 that float32 can hold"]
 Fraction = Annotated[float, lambda value: 0 <= value <= 1, "a number from 0 to 1"]
+# Of a moving average: at 1 it would stay where it began.
+Decay = Annotated[float, lambda value: 0 <= value < 1, "a number from 0 to below 1"]
 Activation = Literal["elu", "gelu", "leaky_relu", "linear", "relu", "selu", "sigmoid", "silu", "softplus", "tanh"]
 # Widths of the hidden layers of an autoencoder.
 AutoencoderUnits = Annotated[
@@ -308,8 +310,8 @@ class Recipe:
         presets: preset name -> the recipe's `Config`.
         headline: names of the metrics that the documents' table shows; a run's own report has all of them.
         needs: recipes whose finished runs this one reads; they are run first where there is none.
-        published: metric name -> `Published`, for the metrics that a paper reports. The source names what the paper
-            measures else; what it trains else stands among the recipe's deviations.
+        published: metric name -> `Published`, for the metrics that a paper reports. The source says what the
+            paper measures differently; what it trains differently is listed among the recipe's deviations.
         any_images: whether it takes images of any size and number of classes, or MNIST's 28x28 and ten only.
         needs_labels: whether it takes images with labels only.
         dataset: name of the dataset that `tfgen run` runs it on, or None if it is the one that is chosen.

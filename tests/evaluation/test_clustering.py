@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tfgen.evaluation.clustering import (
     cluster_means,
     clustering_accuracy,
+    fit_kmeans,
     kmeans,
     nearest,
     normalized_mutual_information,
@@ -85,6 +86,17 @@ def test_kmeans_finds_clusters_far_apart_and_depends_on_its_seed_alone():
     assert np.array_equal(first, kmeans(without_structure, 10, seed=0))
     assert not np.array_equal(first, kmeans(without_structure, 10, seed=1))
     assert clustering_accuracy(labels, first) < 0.25
+
+
+@pytest.mark.parametrize("allowed, used", [(1, 1), (2, 2), (5, 2)])
+def test_kmeans_takes_two_threads_at_most_and_no_more_than_it_is_allowed(allowed, used):
+    class Recorder:
+        def fit(self, points):
+            self.threads = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+            return self
+
+    with threadpool_limits(allowed, "openmp"):
+        assert fit_kmeans(Recorder(), np.zeros((1, 1))).threads == {used}
 
 
 def test_a_single_class_in_a_single_cluster_is_found_without_a_warning():

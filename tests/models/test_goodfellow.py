@@ -185,9 +185,11 @@ def test_set_output_bias_makes_the_mean_image_of_a_generator_without_weights(ima
     np.testing.assert_allclose(model.generator(tf.zeros((1, 8)))[0].numpy(), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"discriminator_steps": 2}, {"generator_loss": "minimax"}])
+@pytest.mark.parametrize(
+    "options", [{"discriminator_steps": 2}, {"generator_loss": "minimax"}, {"gradient_penalty": 1.0}]
+)
 def test_what_this_gan_does_not_do_is_refused(options):
-    with pytest.raises(ValueError, match="one discriminator step and the non-saturating loss"):
+    with pytest.raises(ValueError, match="one discriminator step, the non-saturating loss and no gradient penalty"):
         small(**options)
 
 
@@ -201,6 +203,11 @@ def test_a_share_to_keep_that_is_none_is_refused(name, share):
 def test_an_optimizer_without_momentum_is_refused():
     with pytest.raises(ValueError, match="`momentum` must be positive, got 0"):
         RisingMomentumSGD(momentum=0)
+
+
+def test_an_optimizer_with_nesterov_s_momentum_is_refused():
+    with pytest.raises(ValueError, match="leave `nesterov` out"):
+        RisingMomentumSGD(nesterov=True)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])

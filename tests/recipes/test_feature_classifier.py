@@ -92,6 +92,15 @@ def test_every_number_of_labels_has_its_updates(supervised):
     assert calls[0].seed != calls[3].seed
 
 
+def test_of_all_labels_only_what_trains_in_batches_is_repeated(supervised):
+    run, calls = supervised(label_counts=(100,), updates=(20,), label_seeds=1, all_labels_seeds=3)
+    assert [len(call.chosen) for call in calls] == [100] * 3 + [1250] * 9
+    repeated = {name.split("labels_")[1] for name, metric in run.metrics.items() if "std" in metric}
+    assert repeated == {"finetuned", "finetuned_plain", "scratch"}
+    for name, metric in run.metrics.items():
+        assert metric["unit"].endswith(": 3" if "std" in metric else ": 1"), name
+
+
 def test_label_counts_beyond_the_data_are_left_out_and_named(supervised, capsys):
     run, calls = supervised(label_counts=(100, 3000), label_seeds=1)
     assert {name.split("__")[1].split("_")[0] for name in run.metrics} == {"100", "all"}

@@ -119,7 +119,9 @@ def test_the_baselines_beside_samples_are_those_of_images_and_of_centres(name, s
         assert metric["value"] < -np.log(1000) - 392 * np.log(2 * np.pi * sigma**2) - 1
 
     a, b = (features_of(classifier, split.images[:250] / 255) for split in (digits.validation, digits.test))
+    # The distance of the samples has as many on either side.
     assert len(digits.validation) == metrics["frechet_distance__validation_images"]["n"] == 250
+    assert {metric["n"] for key, metric in metrics.items() if key.startswith("frechet_distance")} == {250}
     assert metrics["frechet_distance__validation_images"]["value"] == pytest.approx(frechet(a, b), rel=0.02)
     assert 0 < frechet(a, b) < 0.2 * metrics["frechet_distance"]["value"]
 

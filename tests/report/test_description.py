@@ -60,7 +60,7 @@ def test_a_recipe_s_story_numbers_and_settings_are_told(checkout, monkeypatch):
             "  test_squared_error = 13.87 (Someone 1999)",
             "",
             "Kept results, on MNIST:",
-            "  preset smoke, seeds 0, 1; 1,001 s on 2 cores:",
+            "  tfgen run stub --preset smoke, seeds 0, 1; 1,001 s on 2 cores:",
             "    test_squared_error = 13.87 (standard error 0.25), 13.87 (standard error 0.25)",
         ]
     )
@@ -118,6 +118,8 @@ def test_the_kept_results_of_this_checkout_are_told():
         kept = [result for result in documents.kept_results(description.CHECKOUT) if result["recipe"] == name]
         told = description.description(name, width=1000).partition("Kept results, on MNIST:\n")[2]
         presets = list(dict.fromkeys(result["preset"] for result in kept))
-        assert sorted(re.findall(r"^  preset (\w+), ", told, re.MULTILINE)) == sorted(presets)
+        assert sorted(re.findall(rf"^  tfgen run {name} --preset (\w+)\b.*, seeds \d", told, re.MULTILINE)) == sorted(
+            presets
+        )
         metrics = re.findall(r"^    (\w+) = .+$", told, re.MULTILINE)
         assert metrics == list(RECIPES[name].headline) * len(presets)

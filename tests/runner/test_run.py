@@ -361,7 +361,7 @@ def test_a_run_without_its_request_goes_on_as_the_same(unfinished, stub, digits,
     assert without_seconds(run(stub, digits, **unfinished[0])) == without_seconds(unfinished[1])
 
 
-@pytest.mark.parametrize("key", ["tfgen", "commit", "tensorflow", "keras", "numpy"])
+@pytest.mark.parametrize("key", ["tfgen", "commit", "tensorflow", "keras", "numpy", "threads"])
 def test_a_run_that_goes_on_with_other_versions_says_so_and_lists_them_all(
     key, unfinished, stub, digits, tmp_path, monkeypatch, capsys
 ):

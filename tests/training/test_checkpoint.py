@@ -303,7 +303,10 @@ def test_seconds_are_those_of_each_epoch(monkeypatch):
 
 @pytest.mark.parametrize(
     "epoch, value, said",
-    [(0, np.nan, "diverged in epoch 1 .*no checkpoint yet"), (3, np.inf, "diverged in epoch 4 .*is of epoch 3")],
+    [
+        (0, np.nan, "diverged in epoch 1 .*no checkpoint yet"),
+        (3, np.inf, "diverged in epoch 4 .*last checkpoint is kept"),
+    ],
 )
 def test_values_that_are_not_finite_end_a_training(epoch, value, said):
     callback = StopWhereItDiverges()
@@ -332,6 +335,10 @@ def test_a_reused_model_trains_as_a_new_one_does_bit_for_bit(build, jit_compile,
         fit(used, pairs, x)
         assert all(equal(state(used), state(new)))
         fit(used, pairs, x[::-1], epochs=1)
+
+    rate = float(used.optimizer.learning_rate)
+    start_anew(used, initial)
+    assert float(used.optimizer.learning_rate) == rate > 0
 
     # Wrong: the optimizer's state kept.
     used.set_weights(initial)

@@ -103,7 +103,8 @@ class Batches:
     def __post_init__(self):
         images, labels, n = self.images, self.labels, len(self.images)
         if np.ndim(images) != 2 or images.dtype not in ((np.uint8,) if self.binarized else (np.uint8, np.float32)):
-            raise ValueError(f"`images` must be uint8 (n, pixels), got {images.dtype} {np.shape(images)}.")
+            types = "uint8" if self.binarized else "uint8 or float32"
+            raise ValueError(f"`images` must be {types} (n, pixels), got {images.dtype} {np.shape(images)}.")
         if labels is not None and np.shape(labels) != (n,):
             raise ValueError(f"`labels` must have shape ({n},), one an image, got {np.shape(labels)}.")
         if self.batch_size < 1 or self.seed < 0:
@@ -257,7 +258,7 @@ def blocks(batches, first_step, steps):
     """Returns the rows of `steps` batches at a time, with the number of the first, as an endless `tf.data.Dataset`.
 
     Args:
-        batches: `Batches` or `DrawnBatches`.
+        batches: `Batches`, `DrawnBatches` or `PartlyLabelledBatches`.
         first_step: number of the first batch.
         steps: batches in a block.
     """

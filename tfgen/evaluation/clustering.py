@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score, pairwise_distances_argmin
 from sklearn.metrics.cluster import contingency_matrix
+from threadpoolctl import threadpool_info, threadpool_limits
 
 
 def kmeans(codes: np.ndarray, clusters: int, seed: int, restarts: int = 10) -> np.ndarray:
@@ -18,7 +19,17 @@ def kmeans(codes: np.ndarray, clusters: int, seed: int, restarts: int = 10) -> n
         seed: int >= 0, which decides the initial sets of centres.
         restarts: number of runs, each from a set of initial centres of its own, which k-means++ draws.
     """
-    return KMeans(clusters, n_init=restarts, random_state=seed).fit_predict(codes)
+    return fit_kmeans(KMeans(clusters, n_init=restarts, random_state=seed), codes).labels_
+
+
+def fit_kmeans(model: KMeans, points: np.ndarray) -> KMeans:
+    """Fits k-means to `(n, dim)` points and returns it: the same bits every time, however many cores there are.
+
+    More than two threads add their sums to the total in any order. The total of two does not depend on it.
+    """
+    threads = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+    with threadpool_limits(min([2, *threads]), "openmp"):
+        return model.fit(points)
 
 
 def cluster_means(points: np.ndarray, clusters: np.ndarray) -> np.ndarray:

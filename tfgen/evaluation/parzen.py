@@ -14,6 +14,8 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 
+from tfgen.evaluation.clustering import fit_kmeans
+
 SIGMAS = np.logspace(-1, 0, 10)
 CHUNK = 1000
 KMEANS_MOVES = 2
@@ -113,4 +115,4 @@ def kmeans_centres(images: np.ndarray, num: int, seed: int) -> np.ndarray:
     different = list({image.tobytes(): i for i, image in enumerate(images)}.values())
     num = min(num, len(different))
     start = images[np.random.default_rng(seed).choice(different, num, replace=False)]
-    return KMeans(num, init=start, n_init=1, max_iter=KMEANS_MOVES).fit(images).cluster_centers_
+    return fit_kmeans(KMeans(num, init=start, n_init=1, max_iter=KMEANS_MOVES), images).cluster_centers_

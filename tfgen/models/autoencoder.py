@@ -129,7 +129,7 @@ class ShallowAutoencoder(keras.Model):
 
 
 def stack(model: keras.Model, layers: Sequence[ShallowAutoencoder]) -> None:
-    """Gives a stacked autoencoder the weights of its layers: autoencoders of one hidden layer, each of the last's code.
+    """Gives a stacked autoencoder the weights of its layers: shallow autoencoders, each of the codes of the one before.
 
     Its output is then that of the layers: all encoders in their order, then all decoders in the reverse order.
 

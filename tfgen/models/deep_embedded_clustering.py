@@ -49,7 +49,7 @@ def soft_assignment(z: tf.Tensor, centres: tf.Tensor) -> tf.Tensor:
 def target_distribution(q: tf.Tensor) -> tf.Tensor:
     """Returns p_ij = (q_ij^2 / f_j) / sum_k (q_ik^2 / f_k), with f_j = sum_i q_ij.
 
-    The square makes sure assignments surer. The division by the soft size f_j of a cluster keeps large clusters from
+    Squaring sharpens confident assignments. The division by the soft size f_j of a cluster keeps large clusters from
     growing at the expense of small ones.
 
     Args:

@@ -70,7 +70,7 @@ class GAN(keras.Model):
         **kwargs: Keras's; `dtype="mixed_bfloat16"` trains with bfloat16 products and float32 weights.
 
     Raises:
-        ValueError: for a noise, a loss or a k outside the allowed ones.
+        ValueError: for a noise, a loss, a k or a gamma outside the allowed ones.
 
     Source: Goodfellow et al. 2014, algorithm 1; lecture D.
     """

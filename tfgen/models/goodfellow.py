@@ -19,6 +19,9 @@ from tfgen.models.networks import images_of
 class RisingMomentumSGD(keras.optimizers.SGD):
     """Gradient descent whose momentum rises linearly from `momentum` to `final_momentum` over `saturation` iterations.
 
+    Raises:
+        ValueError: if `momentum` is not positive, or with `nesterov`.
+
     Source: Goodfellow et al. 2014, the authors' `mnist.yaml`, through pylearn2's `Momentum` and `MomentumAdjustor`.
     Differs: there it rises once an epoch.
     """
@@ -33,6 +36,8 @@ class RisingMomentumSGD(keras.optimizers.SGD):
     ) -> None:
         if not momentum > 0:  # Keras's SGD has no velocity then
             raise ValueError(f"`momentum` must be positive, got {momentum}.")
+        if kwargs.get("nesterov"):
+            raise ValueError("this rising momentum is not Nesterov's: leave `nesterov` out.")
         super().__init__(learning_rate=learning_rate, momentum=momentum, **kwargs)
         self.final_momentum = final_momentum
         self.saturation = saturation
@@ -75,7 +80,7 @@ class GoodfellowGAN(GAN):
         **kwargs: see `GAN`; `activation` is the generator's alone.
 
     Raises:
-        ValueError: for a share outside (0, 1], several discriminator steps, or another loss.
+        ValueError: for a share outside (0, 1], several discriminator steps, another loss, or a gradient penalty.
 
     Source: Goodfellow et al. 2014, section 5, and the authors' code (goodfeli/adversarial: `mnist.yaml`, and
     `AdversaryCost2` in `__init__.py`); maxout: Goodfellow et al. 2013, "Maxout networks".
@@ -103,8 +108,10 @@ class GoodfellowGAN(GAN):
         super().__init__(input_dim, noise_dim, generator_units, discriminator_units, noise=noise, **kwargs)
         if not (0 < input_keep <= 1 and 0 < hidden_keep <= 1):
             raise ValueError(f"`input_keep` and `hidden_keep` must lie in (0, 1], got {input_keep} and {hidden_keep}.")
-        if self.discriminator_steps != 1 or self.generator_loss != "non-saturating":
-            raise ValueError("this GAN takes one discriminator step and the non-saturating loss: leave both out.")
+        if self.discriminator_steps != 1 or self.generator_loss != "non-saturating" or self.gradient_penalty:
+            raise ValueError(
+                "this GAN takes one discriminator step, the non-saturating loss and no gradient penalty: omit others."
+            )
         for network, bound in ((self.generator, generator_range), (self.discriminator, discriminator_range)):
             for layer in _dense_layers(network):
                 layer.kernel.assign(keras.random.uniform(layer.kernel.shape, -bound, bound))

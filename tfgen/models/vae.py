@@ -200,9 +200,9 @@ class VAE(keras.Model):
         """Returns what the SavedModel offers: signature name -> (function, input specs).
 
         `reconstruct` image -> reconstruction, through the mean (also the default); `encode` image -> z_mean, z_log_var;
-        `decode` z -> image; `generate` seed -> image, z, where z i is a function of seed i alone, bit for
-        bit, and image i but for the rounding of products, which a batch of another size changes (lecture B5). With two
-        stochastic layers z i comes from such products too.
+        `decode` z -> image; `generate` seed -> image, z (lecture B5). z[i] depends on seed[i] alone, bit for bit; so
+        does image[i], up to a rounding of products that varies with the size of the batch. With two stochastic layers
+        z[i] comes from such products too.
         """
         image = tf.TensorSpec((None, self.input_dim), tf.float32, name="image")
         z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
@@ -318,9 +318,9 @@ class ImportanceWeightedVAE(VAE):
             raise ValueError(f"`gradient_samples` must be a whole number of at least 0, got {gradient_samples}.")
         if gradient_samples and not doubly_reparameterised:
             raise ValueError("`gradient_samples` are those of the doubly reparameterised gradient: set it too.")
-        self.num_samples = num_samples
+        self.num_samples = int(num_samples)
         self.doubly_reparameterised = doubly_reparameterised
-        self.gradient_samples = gradient_samples
+        self.gradient_samples = int(gradient_samples)
         super().__init__(*args, **kwargs)
 
     def loss_and_terms(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -95,7 +95,7 @@ def experiment(run):
         )
 
     batches = Batches(data.train.images, config.batch_size, run.seed)
-    # One compiled model for all trainings: compiling takes longer than a short one.
+    # One model for all trainings, each of which begins anew.
     model = network()
     model.compile(
         run.decaying_adam(config.learning_rate, batches), loss=losses.squared_error, **run.compile_options(batches)

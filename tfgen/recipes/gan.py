@@ -15,7 +15,7 @@ Differs:
 import dataclasses
 
 from tfgen import recipe
-from tfgen.recipe import Count, Fraction, GeneratorLoss, Noise, NonNegative, Positive, Precision, Recipe, Samples
+from tfgen.recipe import Count, Decay, GeneratorLoss, Noise, NonNegative, Positive, Precision, Recipe, Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Config(recipe.Config):
     generator_learning_rate: Positive = 1e-3
     discriminator_learning_rate: Positive = 1e-3
     learning_rate_decay: bool = False
-    beta_1: Fraction = 0.9
-    beta_2: Fraction = 0.999
+    beta_1: Decay = 0.9
+    beta_2: Decay = 0.999
     gradient_penalty: NonNegative = 0.0
-    ema_momentum: Fraction = 0.9995
+    ema_momentum: Decay = 0.9995
     num_samples: Samples = 10_000
     precision: Precision = "float32"
 

@@ -16,7 +16,7 @@ import dataclasses
 
 from tfgen import recipe
 from tfgen.errors import InputError
-from tfgen.recipe import Count, Fraction, Noise, Positive, Precision, Published, Recipe, Samples
+from tfgen.recipe import Count, Decay, Fraction, Noise, Positive, Precision, Published, Recipe, Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Config(recipe.Config):
     batch_size: Count = 100
     learning_rate: Positive = 0.1
     learning_rate_decay: Positive = 1.000004
-    momentum: Fraction = 0.5
-    final_momentum: Fraction = 0.7
+    momentum: Decay = 0.5
+    final_momentum: Decay = 0.7
     momentum_epochs: Count = 250
-    ema_momentum: Fraction = 0.9998
+    ema_momentum: Decay = 0.9998
     precision: Precision = "mixed_bfloat16"
     num_samples: Samples = 10_000
 

@@ -4,7 +4,8 @@ The experiment is that of `vae-burda`.
 
 Source: Burda et al. 2015, table 1, IWAE, k = 50, and the authors' code (yburda/iwae).
 Differs:
-- As `vae-burda` differs, and there are 600 epochs, since with 50 samples one takes many times as long as with one.
+- As `vae-burda` differs, and there are 600 epochs: one with 50 samples takes many times as long as one with a single
+  sample.
 - The encoder follows the doubly reparameterised gradient of Tucker et al. 2018, taken of 5 of the 50 samples as in
   `iwae-static`.
 """

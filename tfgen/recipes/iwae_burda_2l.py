@@ -4,9 +4,9 @@ The experiment is that of `vae-burda`.
 
 Source: Burda et al. 2015, table 1, two stochastic layers, IWAE, k = 50, and the authors' code (yburda/iwae).
 Differs:
-- As `vae-burda-2l` differs, and there are 200 epochs, since one takes seven times as long with 50 samples as with one.
-  The rate is the same: after 8 epochs the negative bound of 50 samples on the validation images is 98.5 nats an image
-  with it, and 103.9 with half of it.
+- As `vae-burda-2l` differs, and there are 200 epochs: one with 50 samples takes seven times as long as one with a
+  single sample. The rate is the same: after 8 epochs the negative bound of 50 samples on the validation images is 98.5
+  nats an image with it, and 103.9 with half of it.
 - The encoder follows the doubly reparameterised gradient of Tucker et al. 2018, taken of 5 of the 50 samples as in
   `iwae-static`.
 """

@@ -193,7 +193,10 @@ def experiment(run):
 
     config, data = run.config, run.data
     train, judged = data.train, {"validation": data.validation, "test": data.test}
-    binary = {name: fixed_binarization(split.images, name == "validation").numpy() for name, split in judged.items()}
+    binary = {
+        name: fixed_binarization(split.images, 1 if name == "validation" else 0).numpy()
+        for name, split in judged.items()
+    }
     vae = _train_m1(run, binary["validation"])
     measure_elbo(run, vae, binary["test"], "nats per image binarised once, of M1")
     # Of the images as they are, not binarised: each has one mean and one variance.

@@ -2,17 +2,17 @@
 
 784-200-200-50 with tanh, and its mirror image; trained on the ELBO, which is the bound of k = 1 samples.
 
-The likelihood is has several sources of error, and each is measured by itself: the test images (the standard error),
-how they are binarised (a mean over several draws), and how many importance samples are taken (three numbers of them on
-the first test images, with the effective number). The standard error is not that of a difference between two models on
-the same images, which is far smaller.
+The estimate of the likelihood has several sources of error, each of which is measured by itself: the test images (the
+standard error), how they are binarised (a mean over several draws), and how many importance samples are taken (three
+numbers of them on the first test images, with the effective number). The standard error is not that of a difference
+between two models on the same images, which is far smaller.
 
 Source: Burda et al. 2015, table 1, VAE, k = 1, and the authors' code (yburda/iwae).
 Differs:
 - Batches are of 100 instead of 20, and there are fewer epochs, of 50,000 images (theirs: 3,280 of 59,600).
-- Adam's rate falls along a cosine instead of from 1e-3 to 1e-4 in eight stages; its first moment's decay is 0.9 (their
-  code: 0.99), its second moments begin at 0 (theirs: at 1), and its epsilon suits gradients that are means (theirs are
-  sums over 20 images).
+- Adam's rate falls from 2e-3 to 0 along a cosine instead of from 1e-3 to 1e-4 in eight stages; its first moment's decay
+  is 0.9 (their code: 0.99), its second moments begin at 0 (theirs: at 1), and its epsilon suits gradients that are
+  means (theirs are sums over 20 images).
 - For k = 1 the KL divergence is exact, where theirs is that of the sample.
 """
 
@@ -49,9 +49,9 @@ FEW_SAMPLES: dict[str, Any] = {
 class Config(recipe.Config):
     """Burda et al.'s network, trained in stages, each with a k of its own, from the weights of the stage before.
 
-    A small k costs little, and what it learns serves the larger one. Each stage begins the sequence of batches and
-    noise anew. For k = 1, on the validation images, a rate of 2e-3 is the best of 1e-3, 2e-3 and 4e-3 after 40 epochs:
-    negative ELBO 100.0, 98.2 and 99.1.
+    A small k costs little, and what it learns serves the larger one; the presets have one stage each. Each stage begins
+    the sequence of batches and noise anew. For k = 1, on the validation images, a rate of 2e-3 is the best of 1e-3,
+    2e-3 and 4e-3 after 40 epochs: negative ELBO 100.0, 98.2 and 99.1.
 
     Attributes:
         epochs: of all stages together.

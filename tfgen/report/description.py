@@ -6,7 +6,7 @@ import textwrap
 
 from tfgen.recipes import RECIPES
 from tfgen.report.documents import differences, kept_results, sections
-from tfgen.report.tables import as_setting, value_text
+from tfgen.report.tables import as_setting, command, value_text
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 
@@ -62,7 +62,8 @@ def _kept(name):
             continue
         seconds = statistics.mean(run["seconds"] for run in runs)
         seeds = ", ".join(str(run["seed"]) for run in runs)
-        lines.append(f"  preset {preset}, seeds {seeds}; {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
+        made = command(runs[0], seed=False, dataset=False)
+        lines.append(f"  {made}, seeds {seeds}; {seconds:,.0f} s on {runs[0]['environment']['cpus']} cores:")
         for metric in RECIPES[name].headline:
             values = [value_text(run["metrics"][metric]) for run in runs if metric in run["metrics"]]
             lines.append(f"    {metric} = {', '.join(values) or 'not measured'}")

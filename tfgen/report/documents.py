@@ -32,7 +32,7 @@ HIGHLIGHTS = (
         "semi-supervised-vae",
         "paper",
         "test_error__100_labels_m1_m2",
-        "100 labels, and all images without: M1+M2",
+        "100 labels, other images unlabelled: M1+M2",
         "share misclassified",
     ),
     (

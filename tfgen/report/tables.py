@@ -192,7 +192,8 @@ def highlights_table(results, highlights):
         metric, published = _over_seeds([run["metrics"][name] for run in runs]), RECIPES[recipe].published.get(name)
         paper = "not reported" if published is None else number(published.value)
         paper += " (not verified)" if published is not None and "not verified" in published.source else ""
-        cells = (model, f"`{recipe} --preset {preset}`", measure, paper, value_text(metric).split(", sigma")[0])
+        options = command(runs[0], seed=False, dataset=False).removeprefix("tfgen run ")
+        cells = (model, f"`{options}`", measure, paper, value_text(metric).split(", sigma")[0])
         ours = cells[-1] + ")" * (cells[-1].count("(") - cells[-1].count(")"))
         lines.append((*cells[:-1], ours, "" if published is None else verdict(name, metric, published.value)))
     return markdown_table(("model", "`tfgen run`", "measure", "paper", "ours", "verdict"), lines)

@@ -36,7 +36,7 @@ def reserved(directory, wait=False):
 
 @contextlib.contextmanager
 def own_temporary_files():
-    """Gives libraries a directory for their temporary files that goes at the end: Keras leaves some when stopped."""
+    """Gives libraries a temporary directory that is removed at the end: Keras leaves files when it is stopped."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="tfgen-") as temporary:
         tempfile.tempdir = temporary

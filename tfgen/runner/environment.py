@@ -15,9 +15,14 @@ def versions():
     """Returns what may change the bits of a result: the versions of tfgen, with its commit, and of what it rests on.
 
     In a checkout, the commit is that of HEAD, and ends in `-dirty` if files under version control have changed since.
+    The number of threads is that of TensorFlow's products, whose sums are split among them.
     """
     packages = {package: importlib.metadata.version(package) for package in ("tensorflow", "keras", "numpy")}
-    return {"tfgen": tfgen.__version__, **_commit(), **packages}
+    return {"tfgen": tfgen.__version__, **_commit(), **packages, "threads": str(_threads())}
+
+
+def _threads():
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count())
 
 
 def _commit():
@@ -40,6 +45,5 @@ def environment():
         **{package: importlib.metadata.version(package) for package in PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        # Of TensorFlow's products: other numbers may give other last digits.
-        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count()),
+        "threads": _threads(),
     }

@@ -66,7 +66,8 @@ def carry_out(
     if rows < replicas:
         raise InputError(f"batch_size {rows} is less than the {replicas} replicas that share a batch; set a larger one")
     now = versions()
-    from_chief(strategy, {**request.identity(data), **now})
+    # Machines of one training may differ in their number of cores.
+    from_chief(strategy, {**request.identity(data), **{name: now[name] for name in now if name != "threads"}})
     if not is_chief(strategy):
         return _assist(request, data, strategy)
     make_needed(request, data)

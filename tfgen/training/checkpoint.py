@@ -35,7 +35,7 @@ class StopWhereItDiverges(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not all(math.isfinite(value) for value in logs.values()):
-            kept = f"the checkpoint is of epoch {epoch}" if epoch else "there is no checkpoint yet"
+            kept = "the last checkpoint is kept" if epoch else "there is no checkpoint yet"
             raise RunError(
                 f"training diverged in epoch {epoch + 1} ({logs}); {kept}. "
                 "Try another --seed, or a lower learning rate with --set"
@@ -178,10 +178,11 @@ def start_anew(model, weights):
     Many trainings of one architecture would spend most of their time on compilation: they share a compiled model.
 
     Args:
-        model: `keras.Model`, compiled with Adam.
+        model: `keras.Model`, compiled with Adam; a learning rate that is no schedule stays as it is.
         weights: the initial ones, as `get_weights()` of a new model returns them.
     """
     model.set_weights(weights)
     # Adam's moments and its count of iterations, on which a schedule of the rate and a VAE's noise depend.
     for variable in model.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        if variable.name != "learning_rate":
+            variable.assign(keras.ops.zeros_like(variable))

@@ -36,7 +36,7 @@ def gradient_norms(model, batches, seed):
 
     Args:
         model: a compiled `GAN`; its generator stays as it is.
-        batches: batches of `(batch, 784)` images, one for each update of the discriminator.
+        batches: batches of `(batch, pixels)` images, one for each update of the discriminator.
         seed: int >= 0; the noise is a function of it and of the number of the batch.
 
     Returns:

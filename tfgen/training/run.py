@@ -225,7 +225,7 @@ class Run:
             unit: what it counts, such as "nats per image".
             split: what it was computed on, such as "test".
             n: the number of images, or samples.
-            std: of a mean over seeds, which the unit tells: the standard deviation over them.
+            std: of a mean over seeds, or over other draws, which the unit tells: the standard deviation over them.
             **details: facts that differ from run to run, such as the `standard_error` of a mean over the n images.
         """
         stop_if_asked()

@@ -86,7 +86,7 @@ def measure_samples(run, classifier, samples, suffix=""):
 
     by = classifier.identity()
     test = scale(run.data.test.images).numpy()
-    n = min(len(samples), len(test))
+    n = _compared(run.data, len(samples))
     features, real = classifier.features(samples[:n]), classifier.features(test[:n])
     against = f"generated, against {n:,} test images"
     run.metric(f"frechet_distance{suffix}", frechet_distance(features, real), FRECHET, against, n, **by)
@@ -107,6 +107,11 @@ def measure_samples(run, classifier, samples, suffix=""):
     return shares
 
 
+def _compared(data, n):
+    """Returns how many of n samples, and of the images beside them, are compared: a distance depends on the number."""
+    return min(n, len(data.validation), len(data.test))
+
+
 def measure_baselines(run, classifier, n):
     """Records what the measures of n samples are to be seen beside.
 
@@ -116,12 +121,12 @@ def measure_baselines(run, classifier, n):
     """
     data = run.data
     train = scale(data.train.images).numpy()
-    n = min(n, len(train))
+    of_train = min(n, len(train))
     points = {
-        "train_images": ({"n": n}, lambda: train[:n]),
+        "train_images": ({"n": of_train}, lambda: train[:of_train]),
         "kmeans_centres": (
-            {"n": n, "seed": run.seed, "moves": KMEANS_MOVES},
-            lambda: kmeans_centres(train, n, run.seed),
+            {"n": of_train, "seed": run.seed, "moves": KMEANS_MOVES},
+            lambda: kmeans_centres(train, of_train, run.seed),
         ),
     }
     for key, (parameters, make) in points.items():
@@ -131,7 +136,7 @@ def measure_baselines(run, classifier, n):
     if classifier is None:
         return
     # Not training images: the classifier has fitted its features to them.
-    n = min(len(data.validation), len(data.test))
+    n = _compared(data, n)
     features = [classifier.features(scale(split.images[:n]).numpy()) for split in (data.validation, data.test)]
     value, split = frechet_distance(*features), f"validation, against {n:,} test images"
     run.metric("frechet_distance__validation_images", value, FRECHET, split, n, **classifier.identity())
