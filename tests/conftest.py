@@ -14,6 +14,8 @@ from helpers import SmokeRun, StubModule, finished_run
 
 # Smaller batches where they take seconds; the epochs keep their 100.
 SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("batch_size=64",)}
+# The recipes whose shared runs XLA compiles where slow tests run too: one of each kind of training step.
+COMPILED = {"stacked-autoencoder", "vae", "iwae-burda-2l", "semi-supervised-vae", "gan"}
 # The recipes whose shared runs one process makes, where several run the tests; another one makes the rest.
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
@@ -63,11 +65,25 @@ def stub(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def smoke(digits, tmp_path_factory, pytestconfig):
-    """Function from a recipe to its `SmokeRun`, preset smoke for two epochs on the digits; run when first asked for.
+def shared_compile_options(pytestconfig):
+    """`Run.compile_options` of the shared runs, and of those that go on with one of them.
 
-    XLA takes longer to compile a recipe than two epochs take: only where slow tests run too are the runs compiled.
+    XLA takes longer to compile a recipe than two epochs take: with slow tests, it compiles those of `COMPILED`.
     """
+    from tfgen.training.run import Run
+
+    of_users, compiled = Run.compile_options, COMPILED if pytestconfig.option.markexpr != "not slow" else ()
+
+    def compile_options(run, *args, **kwargs):
+        options = of_users(run, *args, **kwargs)
+        return {**options, "jit_compile": options["jit_compile"] and run.directory.name in compiled}
+
+    return compile_options
+
+
+@pytest.fixture(scope="session")
+def smoke(digits, tmp_path_factory, shared_compile_options):
+    """Function from a recipe to its `SmokeRun`, preset smoke for two epochs on the digits; run when first asked for."""
     import keras
 
     from tfgen import figures
@@ -76,7 +92,6 @@ def smoke(digits, tmp_path_factory, pytestconfig):
     from tfgen.training.run import Run
 
     directory, done = tmp_path_factory.mktemp("smoke"), {}
-    jit_compile, compile_options = pytestconfig.option.markexpr != "not slow", Run.compile_options
 
     def smoke_run(name):
         from tfgen.recipes import RECIPES
@@ -111,12 +126,8 @@ def smoke(digits, tmp_path_factory, pytestconfig):
                 shutil.rmtree(killed[training], ignore_errors=True)
                 shutil.copytree(directory / "runs" / name, killed[training])
 
-        def options_of_a_test(self, *args, **kwargs):
-            options = compile_options(self, *args, **kwargs)
-            return {**options, "jit_compile": options["jit_compile"] and jit_compile}
-
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Run, "compile_options", options_of_a_test)
+            patch.setattr(Run, "compile_options", shared_compile_options)
             patch.setattr(Batches, "rows", seen_rows)
             patch.setattr(keras.Model, "fit", seen_fit)
             patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", seen_epoch)

@@ -196,7 +196,11 @@ BAD_REQUESTS = {
     "run iwae-burda --preset paper --set stages=(5,0.5,1e-3)": ["stages", "add up to 1", "0.5"],
     "run vae --epochs 1.5": ["--epochs", "int", "'1.5'"],
     "run vae --epochs many": ["--epochs", "int", "'many'"],
-    "run iwae-burda --set stages=(1,0.5,1e-3),(5,0.5,1e-3) --epochs 1": ["1 epochs", "2 stages", "--epochs"],
+    "run iwae-burda --preset smoke --set stages=(1,0.5,1e-3),(5,0.5,1e-3) --epochs 1": [
+        "1 epochs",
+        "2 stages",
+        "--epochs",
+    ],
     "run vae --seed -1": ["--seed", "-1", "between 0 and"],
     "run vae --seed 2147483648": ["--seed", "2147483648", "2147483647"],
     "run vae --output-dir file": ["'file'", "is a file", "name another"],

@@ -8,6 +8,7 @@ import pytest
 from helpers import last_checkpoints
 
 from tfgen.runner.run import run
+from tfgen.training.run import Run
 
 
 @pytest.mark.slow
@@ -29,9 +30,10 @@ from tfgen.runner.run import run
     ],
 )
 def test_a_run_killed_in_a_training_between_equals_an_uninterrupted_one_bit_for_bit(
-    smoke, name, training, digits, tmp_path
+    smoke, name, training, digits, tmp_path, monkeypatch, shared_compile_options
 ):
     """Trainings before it are done, and where it shares a compiled model with them, that begins in its middle."""
+    monkeypatch.setattr(Run, "compile_options", shared_compile_options)
     whole = smoke(name)
     trainings = list(whole.killed)
     assert training in trainings[1:-1]

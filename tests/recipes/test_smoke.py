@@ -15,6 +15,7 @@ from tfgen.recipe import LECTURE
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
 from tfgen.runner.run import run
+from tfgen.training.run import Run
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -64,8 +65,11 @@ def test_the_headline_metrics_of_a_recipe_are_measured(smoke, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(smoke, name, digits, tmp_path):
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    smoke, name, digits, tmp_path, monkeypatch, shared_compile_options
+):
     """Killed once in its first training and once in its last, where it has several."""
+    monkeypatch.setattr(Run, "compile_options", shared_compile_options)
     whole = smoke(name)
     for needed in RECIPES[name].needs:
         shutil.copytree(smoke(needed).directory, tmp_path / needed)

@@ -154,14 +154,16 @@ def test_a_lost_worker_ends_the_others_in_time(start, tmp_path, lost, how):
 def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, tmp_path):
     epochs = "8"
     assert codes(start("whole", 2, "--epochs", epochs, shared="whole")) == [0, 0]
+    processes = start("killed-2", 2, "--epochs", epochs, shared="killed-2")
+    wait_for_checkpoint(tmp_path / "killed-2")
+    for process in processes:
+        process.kill()
+        process.wait()
+    _, log = read_member(tmp_path / "killed-2" / "stub" / "checkpoints" / "model.keras")
+    assert len(log.splitlines()) - 1 < int(epochs)
+    shutil.copytree(tmp_path / "killed-2", tmp_path / "killed-3")
     for number in (2, 3):
         name = f"killed-{number}"
-        processes = start(name, 2, "--epochs", epochs, shared=name)
-        wait_for_checkpoint(tmp_path / name)
-        processes[1].kill()
-        assert processes[0].wait(SECONDS_TO_NOTICE) == 1
-        _, log = read_member(tmp_path / name / "stub" / "checkpoints" / "model.keras")
-        assert len(log.splitlines()) - 1 < int(epochs)
         assert codes(start(f"{name}-again", number, "--epochs", epochs, "--resume", shared=name)) == [0] * number
         whole, resumed = log_of(tmp_path / "whole"), log_of(tmp_path / name)
         if number == 2:

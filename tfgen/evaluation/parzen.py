@@ -49,7 +49,7 @@ def parzen_log_density(samples: np.ndarray, images: np.ndarray, sigmas: ArrayLik
     return np.concatenate(chunks, axis=1).astype(np.float64) - normaliser[:, None]
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _log_mean_exp(x, centres, precisions):
     squared_distances = (
         tf.reduce_sum(tf.square(x), axis=1)[:, None]

@@ -81,7 +81,12 @@ RECIPE = Recipe(
     ),
     presets={
         "smoke": Config(
-            epochs=1, pretraining_epochs=1, lecture_pretraining_epochs=1, papers_units=(50, 50, 200, 10), restarts=2
+            epochs=1,
+            pretraining_epochs=1,
+            lecture_pretraining_epochs=1,
+            papers_units=(50, 50, 200, 10),
+            restarts=2,
+            pixel_restarts=1,
         ),
         "paper": Config(epochs=20),
     },

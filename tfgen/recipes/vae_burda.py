@@ -222,7 +222,9 @@ def _measure_nll(run, model, test, unit):
     from tfgen.evaluation.importance import importance_sample
 
     config, images = run.config, run.data.test.images
-    log_weights = tf.function(model.log_weights, jit_compile=not run.deterministic)
+    # XLA takes longer to compile than a few samples take.
+    jit_compile = config.nll_samples > NLL_CHUNK and not run.deterministic
+    log_weights = tf.function(model.log_weights, jit_compile=jit_compile, autograph=False)
 
     def sample(x, samples):
         seed = stateless_seed(run.seed, Draw.EVALUATION, 1)

@@ -44,7 +44,7 @@ def gradient_norms(model, batches, seed):
         norm of that loss's gradient with respect to the generator's weights, and `fake_probability`, the mean D(G(z)).
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x, z):
         with tf.GradientTape(persistent=True) as tape:
             fake = model.generator(z)
