@@ -6,12 +6,17 @@ import re
 import tfgen
 
 ROOT = pathlib.Path(tfgen.__file__).parents[1]
-NAMED = r"((?:van der )?[A-Z][a-z]+(?: (?:et\s+al\.|&\s+[A-Z][a-z]+))?) ((?:19|20)\d\d)\b"
+NAMED = r"((?:van der )?[A-Z][A-Za-z]+(?: (?:et\s+al\.|&\s+[A-Z][a-z]+))?) ((?:19|20)\d\d)\b"
 LINES = re.findall(r"^\| (.+?) \| (.+) \|$", (ROOT / "docs" / "references.md").read_text(), re.MULTILINE)[2:]
 
 
 def named_works():
-    texts = [*(ROOT / "tfgen").rglob("*.py"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")]
+    texts = [
+        *(ROOT / "tfgen").rglob("*.py"),
+        *(ROOT / "tfgen").rglob("*.js"),
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("*.md"),
+    ]
     found = set()
     for path in texts:
         if path.name != "references.md":

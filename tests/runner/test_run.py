@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -373,6 +374,20 @@ def test_a_run_that_goes_on_with_other_versions_says_so_and_lists_them_all(
     assert f"was begun with {key} " in printed and "not '9.9': its results may differ in their last digits" in printed
     assert (results["versions"], resumed["versions"]) == ([versions()], [versions(), now])
     assert resumed["metrics"] == results["metrics"]
+
+
+def test_a_run_that_did_not_record_its_threads_goes_on_without_a_word(unfinished, stub, digits, tmp_path, capsys):
+    path = tmp_path / stub / "request.json"
+    begun = [without(one, "threads") for one in json.loads(path.read_text())["versions"]]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "versions": begun}))
+    assert run(stub, digits, **unfinished[0])["versions"] == [*begun, versions()]
+    assert "was begun with" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wanted, found", [("3", "3"), ("0", "cores"), ("", "cores"), ("many", "cores")])
+def test_threads_are_those_of_tensorflow_s_products(wanted, found, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", wanted)
+    assert versions()["threads"] == found.replace("cores", str(len(os.sched_getaffinity(0))))
 
 
 @pytest.mark.parametrize(

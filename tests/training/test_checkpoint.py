@@ -336,11 +336,17 @@ def test_a_reused_model_trains_as_a_new_one_does_bit_for_bit(build, jit_compile,
         assert all(equal(state(used), state(new)))
         fit(used, pairs, x[::-1], epochs=1)
 
-    rate = float(used.optimizer.learning_rate)
-    start_anew(used, initial)
-    assert float(used.optimizer.learning_rate) == rate > 0
-
     # Wrong: the optimizer's state kept.
     used.set_weights(initial)
     fit(used, pairs, x)
     assert not all(equal(used.get_weights(), new.get_weights()))
+
+
+def test_a_rate_that_is_no_schedule_stays_when_a_model_starts_anew():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.03), loss="mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    before = [np.any(variable.numpy()) for variable in model.optimizer.variables]
+    start_anew(model, model.get_weights())
+    assert all(before) and float(model.optimizer.learning_rate) == np.float32(0.03)
+    assert [np.any(variable.numpy()) for variable in model.optimizer.variables].count(True) == 1

@@ -84,7 +84,7 @@ class Batches:
         labels: `(n,)` integers, the labels of the images, or None.
         binarized: whether each pixel is drawn from Bernoulli(pixel / 255) instead of scaled.
         transform: function from a batch's number t, its images and its labels (if there are labels) to what `fit`
-            takes. None yields the images, or the pair of images and labels.
+            takes. None yields the images, or the pair of images and labels. Python's `if` cannot branch on a tensor.
         unit: what is counted.
 
     Raises:

@@ -23,9 +23,10 @@ def kmeans(codes: np.ndarray, clusters: int, seed: int, restarts: int = 10) -> n
 
 
 def fit_kmeans(model: KMeans, points: np.ndarray) -> KMeans:
-    """Fits k-means to `(n, dim)` points and returns it: the same bits every time, however many cores there are.
+    """Fits k-means to `(n, dim)` points, on two threads at most, and returns it: the same bits every time.
 
-    More than two threads add their sums to the total in any order. The total of two does not depend on it.
+    More threads add their sums to the total in any order. The total of two does not depend on it; that of one rounds
+    otherwise.
     """
     threads = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
     with threadpool_limits(min([2, *threads]), "openmp"):

@@ -223,7 +223,8 @@ def _measure_nll(run, model, test, unit):
 
     config, images = run.config, run.data.test.images
     # XLA takes longer to compile than a few samples take.
-    jit_compile = config.nll_samples > NLL_CHUNK and not run.deterministic
+    most = max(config.nll_samples, config.fewer_nll_samples, *config.subset_nll_samples)
+    jit_compile = most > NLL_CHUNK and not run.deterministic
     log_weights = tf.function(model.log_weights, jit_compile=jit_compile, autograph=False)
 
     def sample(x, samples):

@@ -22,7 +22,14 @@ def versions():
 
 
 def _threads():
-    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count())
+    # TensorFlow, too, takes any other text, and 0, for none.
+    wanted = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else cores()
+
+
+def cores():
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _commit():

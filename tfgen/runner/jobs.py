@@ -16,6 +16,7 @@ import threading
 from tfgen.console import interruptible, line, load_tensorflow
 from tfgen.errors import InputError, RunError
 from tfgen.recipes import RECIPES
+from tfgen.runner.environment import cores
 from tfgen.runner.request import Request, check_all
 from tfgen.runner.results import read_results
 
@@ -121,11 +122,6 @@ def _wait(answers):
         if "error" in answer:
             raise (InputError if answer["wrong_use"] else RunError)(answer["error"])
         return worker
-
-
-def cores():
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class _Worker:

@@ -127,8 +127,10 @@ def _versions_seen(path, now):
     contents = read_json(path) if path.exists() else {}
     schema.check(path, contents, {"versions": VERSIONS})
     earlier = contents.get("versions", [])
-    if earlier and earlier[-1] != now:
-        difference = named_difference(earlier[-1], now)
+    # Runs of before did not record their threads.
+    begun = {"threads": now["threads"], **earlier[-1]} if earlier else now
+    if begun != now:
+        difference = named_difference(begun, now)
         print(f"{path.parent} was begun with {difference}: its results may differ in their last digits", flush=True)
     return [*(one for one in earlier if one != now), now]
 

@@ -14,7 +14,8 @@ class TrainFunction:
 
     Args:
         model: the compiled model. Its `jit_compile` says whether XLA compiles the program.
-        prepare: function from a batch's number and its rows to what `train_step` takes.
+        prepare: function from a batch's number and its rows to what `train_step` takes. Neither may branch on a tensor
+            by Python's `if`: `tf.where` and `tf.cond` do.
     """
 
     def __init__(self, model, prepare):

@@ -71,8 +71,9 @@ def _record_parzen(run, name, measured):
 def measure_samples(run, classifier, samples, suffix=""):
     """Records every measure of generated images; returns the share of each class among them, `(classes,)`.
 
-    The Frechet distance, precision and recall compare as many samples as there are test images with these. Without a
-    classifier there is the Parzen log-likelihood alone, and None instead of shares.
+    Precision and recall compare as many samples as there are test images with these; the Frechet distance as many as
+    there are validation images too, whose distance stands beside it. Without a classifier there is the Parzen
+    log-likelihood alone, and None instead of shares.
 
     Args:
         run: the `Run`.
@@ -86,10 +87,12 @@ def measure_samples(run, classifier, samples, suffix=""):
 
     by = classifier.identity()
     test = scale(run.data.test.images).numpy()
-    n = _compared(run.data, len(samples))
+    n = min(len(samples), len(test))
     features, real = classifier.features(samples[:n]), classifier.features(test[:n])
+    compared = _compared(run.data, n)
+    distance, against = frechet_distance(features[:compared], real[:compared]), f"against {compared:,} test images"
+    run.metric(f"frechet_distance{suffix}", distance, FRECHET, f"generated, {against}", compared, **by)
     against = f"generated, against {n:,} test images"
-    run.metric(f"frechet_distance{suffix}", frechet_distance(features, real), FRECHET, against, n, **by)
     precision, recall = precision_and_recall(features, real)
     unit = "share of samples among the test images' 3-nearest balls"
     run.metric(f"sample_precision{suffix}", precision, unit, against, n, **by)
@@ -108,7 +111,7 @@ def measure_samples(run, classifier, samples, suffix=""):
 
 
 def _compared(data, n):
-    """Returns how many of n samples, and of the images beside them, are compared: a distance depends on the number."""
+    """Returns of how many of n samples the Frechet distance is taken, and of how many images: it depends on them."""
     return min(n, len(data.validation), len(data.test))
 
 

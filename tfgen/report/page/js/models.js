@@ -142,7 +142,7 @@ function createRandom(seed) {
     const kept = spare;
     spare = null;
     if (kept !== null) return kept;
-    // Box and Muller 1958; 1 - uniform is never 0.
+    // Box & Muller 1958; 1 - uniform is never 0.
     const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
     const angle = 2 * Math.PI * uniform();
     spare = radius * Math.sin(angle);
