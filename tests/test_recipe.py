@@ -40,6 +40,7 @@ class Everything(Config):
     positive: recipe.Positive = 1e-3
     non_negative: recipe.NonNegative = 0.0
     fraction: recipe.Fraction = 0.5
+    rate_of_decay: recipe.Decay = 0.5
     number: float = -1.0
     integer: int = -1
     flag: bool = False
@@ -72,6 +73,7 @@ TYPES = {
     ),
     "non_negative": ("a number of at least 0 that float32 can hold", [0, 0.0, 2.5], [-1e-9, math.inf, math.nan, False]),
     "fraction": ("a number from 0 to 1", [0, 1, 0.5], [-0.01, 1.01, 2, math.nan, True]),
+    "rate_of_decay": ("a number from 0 to below 1", [0, 0.999, 0.5], [-0.01, 1, 2, math.nan, True]),
     "number": (
         "a number that float32 can hold",
         [-LARGEST, 0, 2],
@@ -331,6 +333,7 @@ VALUES = {
     "epochs": st.integers(1, 2**31 - 1),
     "positive": POSITIVE_NUMBERS,
     "fraction": st.floats(0, 1),
+    "rate_of_decay": st.floats(0, 1, exclude_max=True),
     "number": FINITE,
     "integer": st.integers(-(10**12), 10**12),
     "flag": st.booleans(),
@@ -476,9 +479,9 @@ def test_a_list_of_trainings_has_each_of_them_once(name, setting, words):
         ("autoencoder-30d", "shift=4294967296", "shift must be a whole number of at least 0, below 2"),
         ("gan", "num_samples=1", "num_samples must be a whole number of at least 4, below 2.*, got 1"),
         ("gan-goodfellow", "num_samples=3", "num_samples must be a whole number of at least 4, below 2.*, got 3"),
-        ("gan-goodfellow", "momentum=5", "momentum must be a number from 0 to 1, got 5"),
+        ("gan-goodfellow", "momentum=5", "momentum must be a number from 0 to below 1, got 5"),
         ("gan-goodfellow", "momentum=0", "momentum must be greater than 0"),
-        ("gan-goodfellow", "final_momentum=1.5", "final_momentum must be a number from 0 to 1, got 1.5"),
+        ("gan-goodfellow", "final_momentum=1.5", "final_momentum must be a number from 0 to below 1, got 1.5"),
         ("clustering-autoencoder", "code_dims=3,10", r"code_dims must begin with 2, .*plane; got \(3, 10\)"),
         (
             "vae",
