@@ -135,7 +135,7 @@ def measures(generated, real, judged):
 
 def test_features_are_those_of_as_many_samples_as_test_images_and_verdicts_those_of_all():
     rng = np.random.default_rng(0)
-    validation, test = rng.integers(40, 215, (50, 20)), rng.integers(40, 215, (200, 20))
+    validation, test = np.tile(rng.integers(40, 215, (50, 20)), (5, 1)), rng.integers(40, 215, (200, 20))
     samples = 0.15 + 0.7 * rng.random((350, 20))
     # The samples that are compared with the test images differ from the others, in features and in verdicts.
     samples[:200, :3] += 0.15

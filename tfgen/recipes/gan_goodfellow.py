@@ -84,10 +84,7 @@ RECIPE = Recipe(
     lecture_items=("D1", "D3", "D4"),
     headline=recipe.SAMPLE_MEASURES,
     needs=("digit-classifier",),
-    presets={
-        "smoke": Config(epochs=1, generator_units=(240, 240), discriminator_units=(48, 48), num_samples=1_000),
-        "paper": Config(epochs=700),
-    },
+    presets={"smoke": Config(epochs=1, num_samples=1_000), "paper": Config(epochs=700)},
     published={
         "parzen_log_likelihood": Published(
             225.0,

@@ -112,7 +112,7 @@ def measure_samples(run, classifier, samples, suffix=""):
 
 def _compared(data, n):
     """Returns of how many of n samples the Frechet distance is taken, and of how many images: it depends on them."""
-    return min(n, len(data.validation), len(data.test))
+    return min(n, len(data.validation.images), len(data.test.images))
 
 
 def measure_baselines(run, classifier, n):
