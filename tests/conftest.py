@@ -14,8 +14,17 @@ from helpers import SmokeRun, StubModule, finished_run
 
 # Smaller batches where they take seconds; the epochs keep their 100.
 SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("batch_size=64",)}
-# The recipes whose shared runs XLA compiles where slow tests run too: one of each kind of training step.
-COMPILED = {"stacked-autoencoder", "vae", "iwae-burda-2l", "semi-supervised-vae", "gan"}
+# The recipes whose shared runs XLA compiles where slow tests run too: one of each training step that it compiles, and
+# of each kind of batches.
+COMPILED = {
+    "stacked-autoencoder",
+    "deep-embedded-clustering",
+    "vae",
+    "iwae-burda-2l",
+    "semi-supervised-vae",
+    "gan",
+    "gan-1d",
+}
 # The recipes whose shared runs one process makes, where several run the tests; another one makes the rest.
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 

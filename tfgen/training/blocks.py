@@ -22,9 +22,8 @@ class TrainFunction:
         self.model = model
         self.prepare = prepare
         build_optimizers(model)  # No variable can be made inside a loop.
-        # Autograph would rewrite every function on the way, which doubles the time to the first step. None needs it.
-        options = {"reduce_retracing": True, "autograph": False}
-        self._block = tf.function(self._steps, jit_compile=model.jit_compile, **options)
+        # Autograph would rewrite every function on the way, which nearly doubles the time to the first step.
+        self._block = tf.function(self._steps, jit_compile=model.jit_compile, reduce_retracing=True, autograph=False)
 
     def __call__(self, iterator):
         """Returns the logs after the block that the iterator gives next."""
