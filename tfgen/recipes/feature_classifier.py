@@ -183,10 +183,12 @@ def experiment(run):
             rng = np.random.default_rng([run.seed, k])
             chosen = np.arange(len(labels)) if count is None else balanced_subset(labels, data.classes, count, rng)
             seed = int(rng.integers(2**31))
-            logits = {}
+            # All labels are one choice, of which only a training with batches makes several classifiers.
+            first, logits = count is not None or k == 0, {}
             for suffix, (weights, codes, test_codes) in encoders.items():
                 head = softmax_regression(codes[chosen], labels[chosen], config.frozen_c)
-                logits[f"frozen{suffix}"] = test_codes @ head[0] + head[1]
+                if first:
+                    logits[f"frozen{suffix}"] = test_codes @ head[0] + head[1]
                 logits[f"finetuned{suffix}"] = fit_classifier(
                     run, model, chosen, updates[count], seed, [*weights, *head], test_pixels
                 )
@@ -194,12 +196,10 @@ def experiment(run):
                     run.export(classifier.endpoints(model))
                     run.keep_networks({"logits": model})
             logits["scratch"] = fit_classifier(run, model, chosen, updates[count], seed, None, test_pixels)
-            kernel, bias = softmax_regression(pixels[chosen], labels[chosen], config.linear_c)
-            logits["linear"] = test_pixels @ kernel + bias
+            if first:
+                kernel, bias = softmax_regression(pixels[chosen], labels[chosen], config.linear_c)
+                logits["linear"] = test_pixels @ kernel + bias
             for method, values in logits.items():
-                # All labels are one choice, of which only a training with batches makes several classifiers.
-                if count is None and k and method.startswith(("frozen", "linear")):
-                    continue
                 errors[method].setdefault(count, []).append(np.mean(np.argmax(values, axis=1) != test_labels))
 
     for count in (*counts, None):
