@@ -111,8 +111,9 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 # The pip that comes with Python 3.10 takes many minutes to find versions that go together.
 	$(BIN)/python -m pip install --quiet --upgrade pip
-# The versions that were tested. Where one of them cannot be had, those that pip chooses.
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]" \
+# The versions that were tested. Where one of them cannot be had, those that pip chooses. Python itself compiles what is
+# imported, which is a small part.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[test]" \
 		|| { echo "constraints.txt cannot be met here: installing the newest versions that go together"; \
-		$(BIN)/python -m pip install --quiet --editable ".[test]"; }
+		$(BIN)/python -m pip install --quiet --no-compile --editable ".[test]"; }
 	@touch $@

@@ -12,6 +12,7 @@ import time
 import zipfile
 from unittest import mock
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -88,22 +89,21 @@ def log_of(directory, recipe="stub"):
 
 
 def alone(directory, *options, recipe="stub"):
-    """Makes the run in one process without a strategy."""
-    command = [sys.executable, SCRIPT, "run", recipe, "--dataset", "digits", *options, "--output-dir", directory]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    """Runs the command in this process, without a strategy, and returns its exit code."""
+    return main(["run", recipe, "--dataset", "digits", *options, "--output-dir", str(directory)])
 
 
-def test_two_workers_make_the_run_of_one_and_the_chief_alone_writes(start, tmp_path):
+def test_two_workers_make_the_run_of_one_and_the_chief_alone_writes(start, stub, tmp_path):
     assert codes(start("two", 2, "--epochs", "2")) == [0, 0]
     assert not (tmp_path / "two-1").exists()
     results = json.loads((tmp_path / "two-0" / "stub" / "results.json").read_text())
     assert results["versions"][-1]["replicas"] == "2"
-    alone(tmp_path / "one", "--epochs", "2")
+    assert alone(tmp_path / "one", "--epochs", "2") == 0
     one = log_of(tmp_path / "one")
     for name, values in log_of(tmp_path / "two-0").items():
         assert values == pytest.approx(one[name], rel=1e-4)
     # Wrong: another order of the images.
-    alone(tmp_path / "other", "--epochs", "2", "--seed", "1")
+    assert alone(tmp_path / "other", "--epochs", "2", "--seed", "1") == 0
     assert log_of(tmp_path / "other")["loss"] != pytest.approx(one["loss"], rel=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_two_workers_train_a_gan_together_as_the_document_says(start, tmp_path):
     files = sorted(path.parent.name for path in (tmp_path / "two").glob("*/results.json"))
     assert files == ["digit-classifier", "gan"]
     shutil.copytree(tmp_path / "two" / "digit-classifier", tmp_path / "one" / "digit-classifier")
-    alone(tmp_path / "one", "--preset", "smoke", recipe="gan")
+    assert alone(tmp_path / "one", "--preset", "smoke", recipe="gan") == 0
     one = log_of(tmp_path / "one", "gan")
     assert {"discriminator_loss", "generator_loss"} <= set(one)
     for name, values in log_of(tmp_path / "two", "gan").items():
@@ -140,8 +140,7 @@ def wait_for_checkpoint(directory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lost", [0, 1])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(("lost", "how"), [(0, signal.SIGKILL), (0, signal.SIGSTOP), (1, signal.SIGSTOP)])
 def test_a_lost_worker_ends_the_others_in_time(start, tmp_path, lost, how):
     processes = start("lost", 2, "--epochs", "100000", shared="run")
     wait_for_checkpoint(tmp_path / "run")
@@ -151,13 +150,14 @@ def test_a_lost_worker_ends_the_others_in_time(start, tmp_path, lost, how):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, tmp_path):
+def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, stub, tmp_path):
     epochs = "8"
     assert codes(start("whole", 2, "--epochs", epochs, shared="whole")) == [0, 0]
     processes = start("killed-2", 2, "--epochs", epochs, shared="killed-2")
     wait_for_checkpoint(tmp_path / "killed-2")
     processes[1].kill()
     assert processes[0].wait(SECONDS_TO_NOTICE) == 1
+    assert "another worker has ended, or cannot be reached" in last_line(tmp_path / "killed-2-0.log")
     _, log = read_member(tmp_path / "killed-2" / "stub" / "checkpoints" / "model.keras")
     assert len(log.splitlines()) - 1 < int(epochs)
     shutil.copytree(tmp_path / "killed-2", tmp_path / "killed-3")
@@ -171,7 +171,7 @@ def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_other
         else:
             for column, values in resumed.items():
                 assert values == pytest.approx(whole[column], rel=1e-4)
-    alone(tmp_path / "killed-2", "--epochs", epochs, "--resume")  # Finished, whatever the strategy.
+    assert alone(tmp_path / "killed-2", "--epochs", epochs, "--resume") == 0  # Finished, whatever the strategy.
 
 
 def test_a_worker_that_waits_for_the_others_can_be_stopped(start, tmp_path):
@@ -188,13 +188,19 @@ def test_a_worker_that_waits_for_the_others_can_be_stopped(start, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_without_the_checkpoint_is_refused(start, tmp_path):
-    processes = start("first", 2, "--epochs", "100000", shared="run")
-    wait_for_checkpoint(tmp_path / "run")
-    for process in processes:
-        process.kill()
-        process.wait()
-    options = ("--epochs", "100000", "--resume")
+def test_a_worker_without_the_checkpoint_is_refused(start, stub, tmp_path, monkeypatch):
+    log_epoch = keras.callbacks.CSVLogger.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        log_epoch(self, epoch, logs)
+        if epoch == 1:
+            self.on_train_end()  # Closes the file.
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", interrupt)
+        assert alone(tmp_path / "run", "--epochs", "3") == 130
+    options = ("--epochs", "3", "--resume")
     chief, other = start("again", 2, *options, shared="run", of_last=("--output-dir", tmp_path / "elsewhere"))
     assert other.wait(300) == 2
     assert "tfgen: the chief has epochs done" in last_line(tmp_path / "again-1.log")
