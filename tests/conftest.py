@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import gc
 import inspect
 import re
 import shutil
@@ -11,6 +12,9 @@ import shutil
 import numpy as np
 import pytest
 from helpers import SmokeRun, StubModule, finished_run
+
+# Tracing makes many objects and few cycles: looking for these as often as Python does takes a twelfth of the time.
+gc.set_threshold(50_000, 20, 20)
 
 # Smaller batches where they take seconds; the epochs keep their 100.
 SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("batch_size=64",)}
