@@ -7,28 +7,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import gc
 import inspect
 import re
-import shutil
 
 import numpy as np
 import pytest
-from helpers import SmokeRun, StubModule, finished_run
+from helpers import SmokeRun, StubModule, finished_run, training_of
 
 # Tracing makes many objects and few cycles: looking for these as often as Python does takes a twelfth of the time.
 gc.set_threshold(50_000, 20, 20)
 
 # Smaller batches where they take seconds; the epochs keep their 100.
 SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("batch_size=64",)}
-# The recipes whose shared runs XLA compiles where slow tests run too: one of each training step that it compiles, and
-# of each kind of batches.
-COMPILED = {
-    "stacked-autoencoder",
-    "deep-embedded-clustering",
-    "vae",
-    "iwae-burda-2l",
-    "semi-supervised-vae",
-    "gan",
-    "gan-1d",
-}
+# The recipes whose shared runs XLA compiles where slow tests run too. It compiles every recipe in .ci/run.
+COMPILED = {"vae", "gan"}
 # The recipes whose shared runs one process makes, where several run the tests; another one makes the rest.
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
@@ -81,7 +71,7 @@ def stub(monkeypatch):
 def shared_compile_options(pytestconfig):
     """`Run.compile_options` of the shared runs, and of those that go on with one of them.
 
-    XLA takes longer to compile a recipe than two epochs take: with slow tests, it compiles those of `COMPILED`.
+    XLA takes longer to compile a recipe than two epochs take: it compiles those of `COMPILED`, where slow tests run.
     """
     from tfgen.training.run import Run
 
@@ -113,8 +103,8 @@ def smoke(digits, tmp_path_factory, shared_compile_options):
             return done[name]
         for needed in RECIPES[name].needs:
             smoke_run(needed)
-        batches, validations, first_batches, killed, drawn = [], [], [], {}, {}
-        rows, fit, log_epoch = Batches.rows, keras.Model.fit, keras.callbacks.CSVLogger.on_epoch_end
+        batches, validations, first_batches, trainings, drawn = [], [], [], [], {}
+        rows, fit, log_begin = Batches.rows, keras.Model.fit, keras.callbacks.CSVLogger.on_train_begin
 
         def seen_rows(self, first_step, block=None):
             batches.append(self)
@@ -131,19 +121,16 @@ def smoke(digits, tmp_path_factory, shared_compile_options):
                 first_batches.append(self.train_function.prepare(first_step, *(row[0] for row in first_rows)))
             return fit(self, *args, **kwargs)
 
-        def seen_epoch(self, epoch, logs=None):
-            log_epoch(self, epoch, logs)
-            training = os.path.basename(self.filename)[len("training") : -len(".csv")].strip("_") or "model"
-            if epoch > 0 or training not in killed:
-                killed[training] = directory / "killed" / name / training / name
-                shutil.rmtree(killed[training], ignore_errors=True)
-                shutil.copytree(directory / "runs" / name, killed[training])
+        def seen_begin(self, logs=None):
+            log_begin(self, logs)
+            if training_of(self) not in trainings:
+                trainings.append(training_of(self))
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Run, "compile_options", shared_compile_options)
             patch.setattr(Batches, "rows", seen_rows)
             patch.setattr(keras.Model, "fit", seen_fit)
-            patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", seen_epoch)
+            patch.setattr(keras.callbacks.CSVLogger, "on_train_begin", seen_begin)
             for figure, function in inspect.getmembers(figures, inspect.isfunction):
                 calls = drawn[figure] = []
 
@@ -155,7 +142,7 @@ def smoke(digits, tmp_path_factory, shared_compile_options):
             options = {"preset": "smoke", "epochs": 2, "settings": SMOKE_SETTINGS.get(name, ())}
             results = run(name, digits, output_dir=directory / "runs", **options)
         done[name] = SmokeRun(
-            directory / "runs" / name, options, results, batches, validations, first_batches, killed, drawn
+            directory / "runs" / name, options, results, batches, validations, first_batches, trainings, drawn
         )
         return done[name]
 

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import io
 import json
+import pathlib
 import re
 import shutil
 
@@ -80,8 +81,7 @@ class SmokeRun:
         batches: every `Batches` that was streamed.
         validations: the inputs of the validation data of each training.
         first_batches: the first batch of each training.
-        killed: from a training's name to a copy of the directory at the worst moment of its last epoch to be killed
-            in: the log has the epoch's line, and the checkpoint is of the epoch before.
+        trainings: names of the trainings in their order.
         figures: from the name of each function of `tfgen.figures` that was called to the arguments of its calls.
     """
 
@@ -91,8 +91,13 @@ class SmokeRun:
     batches: list
     validations: list
     first_batches: list
-    killed: dict
+    trainings: list
     figures: dict
+
+
+def training_of(logger):
+    """Returns the name of the training that a `CSVLogger` logs: "model" where the recipe has one."""
+    return pathlib.Path(logger.filename).stem.removeprefix("training").strip("_") or "model"
 
 
 def results_of(name, **changed):
