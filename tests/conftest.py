@@ -15,10 +15,10 @@ from helpers import SmokeRun, StubModule, finished_run, training_of
 # Tracing makes many objects and few cycles: looking for these as often as Python does takes a twelfth of the time.
 gc.set_threshold(50_000, 20, 20)
 
-# Smaller batches where they take seconds; the epochs keep their 100.
-SMOKE_SETTINGS = {"autoencoder-30d": ("batch_size=32",), "digit-classifier": ("batch_size=64",)}
 # The recipes whose shared runs XLA compiles where slow tests run too. It compiles every recipe in .ci/run.
 COMPILED = {"vae", "gan"}
+# The recipes of whose shared runs tests ask what was learnt.
+LEARNING = {"denoising-autoencoder", "semi-supervised-vae"}
 # The recipes whose shared runs one process makes, where several run the tests; another one makes the rest.
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
@@ -68,31 +68,39 @@ def stub(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def shared_compile_options(pytestconfig):
-    """`Run.compile_options` of the shared runs, and of those that go on with one of them.
+def shorten(pytestconfig):
+    """Function from a `MonkeyPatch` that makes runs as short as the shared ones are, which others go on with.
 
-    XLA takes longer to compile a recipe than two epochs take: it compiles those of `COMPILED`, where slow tests run.
+    Their epochs have 50 updates instead of 100 where no test asks what was learnt. XLA takes longer to compile a recipe
+    than these take: it compiles those of `COMPILED`, where slow tests run.
     """
     from tfgen.training.run import Run
 
     of_users, compiled = Run.compile_options, COMPILED if pytestconfig.option.markexpr != "not slow" else ()
+    steps = Run.steps_per_epoch
 
     def compile_options(run, *args, **kwargs):
         options = of_users(run, *args, **kwargs)
         return {**options, "jit_compile": options["jit_compile"] and run.directory.name in compiled}
 
-    return compile_options
+    def steps_per_epoch(run, batches):
+        return steps(run, batches) // (1 if run.directory.name in LEARNING else 2)
+
+    def patch(monkeypatch):
+        monkeypatch.setattr(Run, "compile_options", compile_options)
+        monkeypatch.setattr(Run, "steps_per_epoch", steps_per_epoch)
+
+    return patch
 
 
 @pytest.fixture(scope="session")
-def smoke(digits, tmp_path_factory, shared_compile_options):
+def smoke(digits, tmp_path_factory, shorten):
     """Function from a recipe to its `SmokeRun`, preset smoke for two epochs on the digits; run when first asked for."""
     import keras
 
     from tfgen import figures
     from tfgen.data.batches import Batches
     from tfgen.runner.run import run
-    from tfgen.training.run import Run
 
     directory, done = tmp_path_factory.mktemp("smoke"), {}
 
@@ -127,7 +135,7 @@ def smoke(digits, tmp_path_factory, shared_compile_options):
                 trainings.append(training_of(self))
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Run, "compile_options", shared_compile_options)
+            shorten(patch)
             patch.setattr(Batches, "rows", seen_rows)
             patch.setattr(keras.Model, "fit", seen_fit)
             patch.setattr(keras.callbacks.CSVLogger, "on_train_begin", seen_begin)
@@ -139,7 +147,7 @@ def smoke(digits, tmp_path_factory, shared_compile_options):
                     return function(*args, **kwargs)
 
                 patch.setattr(figures, figure, drawing)
-            options = {"preset": "smoke", "epochs": 2, "settings": SMOKE_SETTINGS.get(name, ())}
+            options = {"preset": "smoke", "epochs": 2}
             results = run(name, digits, output_dir=directory / "runs", **options)
         done[name] = SmokeRun(
             directory / "runs" / name, options, results, batches, validations, first_batches, trainings, drawn

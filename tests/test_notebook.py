@@ -43,11 +43,9 @@ def printed(notebook, pattern):
     return [float(number) for number in match.groups()]
 
 
-@pytest.fixture(scope="module", params=["short", pytest.param("whole", marks=pytest.mark.slow)])
-def executed(request, tmp_path_factory):
-    """The notebook after a run on the digits, of a copy beside the trained models; the short one has fewer updates."""
-    if request.param == "short" and request.config.option.markexpr != "not slow":
-        pytest.skip("the whole one runs")
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The notebook after a run on the digits with 100 updates a training, of a copy beside the trained models."""
     directory = tmp_path_factory.mktemp("notebook")
     path = directory / "copy" / "notebooks" / "lecture.ipynb"
     path.parent.mkdir(parents=True)
@@ -56,8 +54,7 @@ def executed(request, tmp_path_factory):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-            if request.param == "short":
-                cell.source = re.sub(r"^(updates\b.* = )\d+", r"\g<1>100", cell.source, flags=re.MULTILINE)
+            cell.source = re.sub(r"^(updates\b.* = )\d+", r"\g<1>100", cell.source, flags=re.MULTILINE)
     nbformat.write(notebook, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(directory / "no data"))
@@ -66,31 +63,20 @@ def executed(request, tmp_path_factory):
         patch.delenv("TF_CPP_MIN_LOG_LEVEL")
         patch.delenv("PYTEST_CURRENT_TEST")
         execute(path)
-    return nbformat.read(path, as_version=4), request.param
+    return nbformat.read(path, as_version=4)
 
 
 def test_it_runs_from_top_to_bottom_without_a_warning(executed):
-    notebook, length = executed
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
     assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
-    assert printed(notebook, r"digits: ([\d.]+),250 training and (\d+) test images") == [1, 297]
+    assert printed(executed, r"digits: ([\d.]+),250 training and (\d+) test images") == [1, 297]
     assert not any("skipped" in output.get("text", "") for output in outputs)
-    for item, of_item in sections(notebook).items():
+    for item, of_item in sections(executed).items():
         pictures = [o for cell in of_item for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
         assert pictures, f"{item} has no picture"
-    if length == "whole":
-        error, of_mean = printed(
-            notebook, r"squared error of a test image: ([\d.]+); of the mean image instead: ([\d.]+)"
-        )
-        assert error < of_mean / 10
-        # The bound of this VAE is near 130 nats; an untrained one's, 784 log 2, is 543.
-        bound, nll = printed(notebook, r"-ELBO ([\d.]+) >= ([\d.]+)")
-        assert 50 < nll < bound < 200
-        value, optimum = printed(notebook, r"V\(D, G\) = ([-\d.]+), and -log 4 = ([-\d.]+)")
-        assert value == pytest.approx(optimum, abs=0.02)
 
 
 def test_every_item_of_the_lecture_has_its_heading_in_order():
@@ -130,6 +116,13 @@ def test_its_outputs_are_those_of_one_whole_run_on_mnist():
     assert sum("image/png" in output.get("data", {}) for output in outputs) > len(LECTURE)
     assert not any(cell.metadata for cell in NOTEBOOK.cells)
     assert PATH.stat().st_size < 1_500_000
+    error, of_mean = printed(NOTEBOOK, r"squared error of a test image: ([\d.]+); of the mean image instead: ([\d.]+)")
+    assert error < of_mean / 7
+    # The bound of this VAE is near 130 nats; an untrained one's, 784 log 2, is 543.
+    bound, nll = printed(NOTEBOOK, r"-ELBO ([\d.]+) >= ([\d.]+)")
+    assert 50 < nll < bound < 200
+    value, optimum = printed(NOTEBOOK, r"V\(D, G\) = ([-\d.]+), and -log 4 = ([-\d.]+)")
+    assert value == pytest.approx(optimum, abs=0.02)
 
 
 def test_any_jupyter_opens_it():

@@ -166,6 +166,7 @@ def test_labels_never_enter_a_training(digits, tmp_path, monkeypatch):
         name: dataclasses.replace(getattr(digits, name), labels=rng.permutation(getattr(digits, name).labels))
         for name in ("train", "validation", "test")
     }
+    monkeypatch.setattr(Run, "steps_per_epoch", lambda *args: 20)
     settings = ("papers_units=20,10", "lecture_units=10,2", "batch_size=64")
     results = {}
     for name, data in (("true", digits), ("permuted", dataclasses.replace(digits, **permuted))):

@@ -60,8 +60,10 @@ def test_the_model_is_what_the_recipe_says(smoke):
     fields = ("noise", "noise_dim", "pieces", "input_keep", "hidden_keep", "generator_range", "discriminator_range")
     for field in fields:
         assert getattr(model, field) == getattr(config, field), field
-    assert tuple(model.generator_units) == config.generator_units == (1200, 1200)
-    assert tuple(model.discriminator_units) == config.discriminator_units == (240, 240)
+    assert tuple(model.generator_units) == config.generator_units
+    assert tuple(model.discriminator_units) == config.discriminator_units
+    paper = RECIPES[NAME].presets["paper"]
+    assert (paper.generator_units, paper.discriminator_units) == ((1200, 1200), (240, 240))
     for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
         rate = optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
         assert rate == config.learning_rate == 0.1

@@ -15,7 +15,6 @@ from tfgen.recipe import LECTURE
 from tfgen.recipes import RECIPES
 from tfgen.runner.results import read_results
 from tfgen.runner.run import run
-from tfgen.training.run import Run
 
 # Keras's CSVLogger leaves its file open where training ends by an exception.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -57,8 +56,8 @@ def test_every_metric_says_what_it_is_and_is_not_compared_with_mnist_s(smoke, na
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_headline_metrics_of_a_recipe_are_measured(smoke, name):
-    # The smoke presets of feature-classifier and anomaly-detection try fewer numbers of labels, and two digits.
-    left_out = re.compile("[13]000_labels|without_[0235-9]")
+    # The smoke presets have fewer numbers of labels, two digits to leave out and ten samples instead of 200.
+    left_out = re.compile("[13]000_labels|without_[0235-9]|200_samples")
     wanted = {metric for metric in RECIPES[name].headline if not left_out.search(metric)}
     assert wanted <= set(smoke(name).results["metrics"])
 
@@ -79,7 +78,7 @@ KILLED_IN = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_killed_in_training_after_training_equals_an_uninterrupted_one_bit_for_bit(
-    smoke, name, digits, tmp_path, monkeypatch, shared_compile_options
+    smoke, name, digits, tmp_path, monkeypatch, shorten
 ):
     """Killed in its first training, in its last and in some between, at the worst moment of the last epoch.
 
@@ -98,7 +97,7 @@ def test_a_run_killed_in_training_after_training_equals_an_uninterrupted_one_bit
             del kills[0]
             raise Killed
 
-    monkeypatch.setattr(Run, "compile_options", shared_compile_options)
+    shorten(monkeypatch)
     monkeypatch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", kill)
     for needed in RECIPES[name].needs:
         shutil.copytree(smoke(needed).directory, tmp_path / needed)

@@ -84,7 +84,17 @@ RECIPE = Recipe(
     lecture_items=("D1", "D3", "D4"),
     headline=recipe.SAMPLE_MEASURES,
     needs=("digit-classifier",),
-    presets={"smoke": Config(epochs=1, num_samples=1_000), "paper": Config(epochs=700)},
+    presets={
+        "smoke": Config(
+            epochs=1,
+            generator_units=(300, 300),
+            discriminator_units=(60, 60),
+            generator_range=0.1,
+            discriminator_range=0.03,
+            num_samples=1_000,
+        ),
+        "paper": Config(epochs=700),
+    },
     published={
         "parzen_log_likelihood": Published(
             225.0,
