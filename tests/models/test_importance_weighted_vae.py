@@ -42,8 +42,12 @@ def exact_log_likelihood(model, x):
 
 def bounds(model, x, draws=200):
     """Returns the mean over draws of each image's bound, and the standard error of that mean."""
-    loss = tf.function(lambda i: model.loss_and_terms(x, stateless_seed(7, Draw.EVALUATION, i))[0])
-    values = -np.array([loss(i) for i in tf.range(draws)], np.float64)
+
+    def loss(i):
+        return model.loss_and_terms(x, stateless_seed(7, Draw.EVALUATION, i))[0]
+
+    every = tf.function(lambda: tf.map_fn(loss, tf.range(draws), fn_output_signature=tf.float32), autograph=False)
+    values = -np.asarray(every(), np.float64)
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(draws)
 
 
@@ -115,12 +119,12 @@ def estimates(model, x, draws):
     """Returns the gradients by the encoder's and by the decoder's variables, each `(draws, parameters)` float64."""
     ours = len(model.encoder.trainable_variables)
 
-    @tf.function
     def one(i):
         gradients, _ = model.gradients_and_terms(x, stateless_seed(5, Draw.EVALUATION, i))
         return [tf.concat([tf.reshape(g, [-1]) for g in part], 0) for part in (gradients[:ours], gradients[ours:])]
 
-    return [np.array(part, np.float64) for part in zip(*map(one, tf.range(draws)), strict=True)]
+    every = tf.function(lambda: tf.map_fn(one, tf.range(draws), fn_output_signature=2 * [tf.float32]), autograph=False)
+    return [np.asarray(part, np.float64) for part in every()]
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -166,7 +170,6 @@ def test_the_gradient_of_samples_drawn_by_weight_is_that_of_all_in_the_mean(data
     expected, _ = model._doubly_reparameterised(x, epsilon)
     weights = tf.nn.softmax(model._weigh(x, *model._draw(x, epsilon))[0], axis=0)
 
-    @tf.function
     def of_drawn(uniform, power):
         chosen = systematic_resample(weights, 2, tf.fill([8], uniform))
         drawn = [tf.gather(values, chosen, axis=0, batch_dims=0) for values in (epsilon, weights)]
@@ -174,8 +177,14 @@ def test_the_gradient_of_samples_drawn_by_weight_is_that_of_all_in_the_mean(data
         return model._doubly_reparameterised(x, drawn[0], drawn[1] ** power)[0]
 
     def mean(power):
-        values = [of_drawn(uniform, power) for uniform in tf.range(0.0005, 1, 0.001)]
-        return [np.mean(gradient, axis=0) for gradient in zip(*values, strict=True)]
+        types = [tf.float32] * len(expected)
+        every = tf.function(
+            lambda: tf.map_fn(
+                lambda uniform: of_drawn(uniform, power), tf.range(0.0005, 1, 0.001), fn_output_signature=types
+            ),
+            autograph=False,
+        )
+        return [np.mean(gradient, axis=0) for gradient in every()]
 
     for ours, all_samples in zip(mean(1.0), expected, strict=True):
         np.testing.assert_allclose(ours, all_samples, atol=0.01 * np.abs(all_samples).max())
