@@ -15,10 +15,11 @@ from helpers import SmokeRun, StubModule, finished_run, training_of
 # Tracing makes many objects and few cycles: looking for these as often as Python does takes a twelfth of the time.
 gc.set_threshold(50_000, 20, 20)
 
-# The recipes whose shared runs XLA compiles where slow tests run too. It compiles every recipe in .ci/run.
-COMPILED = {"vae", "gan"}
-# The recipes of whose shared runs tests ask what was learnt.
-LEARNING = {"denoising-autoencoder", "semi-supervised-vae"}
+# The recipes whose shared runs XLA compiles where slow tests run too: of one training, of two networks, of several
+# trainings that share a compiled model. In .ci/run it compiles all that it compiles for users.
+COMPILED = {"vae", "gan", "denoising-autoencoder"}
+# The recipes whose shared runs need epochs of 100 updates for what tests ask of them; the others' have 50.
+WHOLE_EPOCHS = {"denoising-autoencoder", "semi-supervised-vae"}
 # The recipes whose shared runs one process makes, where several run the tests; another one makes the rest.
 GANS = {"gan", "gan-variants", "gan-1d", "gan-goodfellow", "digit-classifier", "discriminative-vs-generative"}
 
@@ -69,10 +70,9 @@ def stub(monkeypatch):
 
 @pytest.fixture(scope="session")
 def shorten(pytestconfig):
-    """Function from a `MonkeyPatch` that makes runs as short as the shared ones are, which others go on with.
+    """Function from a `MonkeyPatch` that shortens runs as the shared ones are, with which others are compared.
 
-    Their epochs have 50 updates instead of 100 where no test asks what was learnt. XLA takes longer to compile a recipe
-    than these take: it compiles those of `COMPILED`, where slow tests run.
+    XLA takes longer to compile a recipe than their updates take.
     """
     from tfgen.training.run import Run
 
@@ -84,7 +84,7 @@ def shorten(pytestconfig):
         return {**options, "jit_compile": options["jit_compile"] and run.directory.name in compiled}
 
     def steps_per_epoch(run, batches):
-        return steps(run, batches) // (1 if run.directory.name in LEARNING else 2)
+        return steps(run, batches) // (1 if run.directory.name in WHOLE_EPOCHS else 2)
 
     def patch(monkeypatch):
         monkeypatch.setattr(Run, "compile_options", compile_options)

@@ -96,7 +96,7 @@ class SmokeRun:
 
 
 def training_of(logger):
-    """Returns the name of the training that a `CSVLogger` logs: "model" where the recipe has one."""
+    """Returns the name of the training that a `CSVLogger` logs: "model" of training.csv."""
     return pathlib.Path(logger.filename).stem.removeprefix("training").strip("_") or "model"
 
 

@@ -64,6 +64,7 @@ def test_the_model_is_what_the_recipe_says(smoke):
     assert tuple(model.discriminator_units) == config.discriminator_units
     paper = RECIPES[NAME].presets["paper"]
     assert (paper.generator_units, paper.discriminator_units) == ((1200, 1200), (240, 240))
+    assert (paper.generator_range, paper.discriminator_range) == (0.05, 0.005)
     for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
         rate = optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
         assert rate == config.learning_rate == 0.1

@@ -1,5 +1,6 @@
 """A run of every recipe: its files, what its metrics say, and that a killed one, resumed, ends the same."""
 
+import gc
 import math
 import re
 import shutil
@@ -57,8 +58,9 @@ def test_every_metric_says_what_it_is_and_is_not_compared_with_mnist_s(smoke, na
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_headline_metrics_of_a_recipe_are_measured(smoke, name):
     # The smoke presets have fewer numbers of labels, two digits to leave out and ten samples instead of 200.
-    left_out = re.compile("[13]000_labels|without_[0235-9]|200_samples")
-    wanted = {metric for metric in RECIPES[name].headline if not left_out.search(metric)}
+    left_out = re.compile("[13]000_labels|without_[0235-9]")
+    headline = (metric.replace("200_samples", "10_samples") for metric in RECIPES[name].headline)
+    wanted = {metric for metric in headline if not left_out.search(metric)}
     assert wanted <= set(smoke(name).results["metrics"])
 
 
@@ -82,19 +84,18 @@ def test_a_run_killed_in_training_after_training_equals_an_uninterrupted_one_bit
 ):
     """Killed in its first training, in its last and in some between, at the worst moment of the last epoch.
 
-    That is when the log has the epoch's line and the checkpoint is of the epoch before.
+    That is when the log has the epoch's line and the checkpoint, if there is one, is of the epoch before.
     """
     whole = smoke(name)
-    ends = (whole.trainings[0], whole.trainings[-1])
-    wanted = {*ends, *KILLED_IN.get(name, ())}
-    kills = [training for training in whole.trainings if training in wanted]
-    assert set(kills) == wanted
+    first, between, last = whole.trainings[0], KILLED_IN.get(name, ()), whole.trainings[-1]
+    assert KILLED_IN.keys() <= RECIPES.keys() and set(between) <= set(whole.trainings[1:-1])
+    kills = [training for training in whole.trainings if training in (first, *between, last)]
     log_epoch = keras.callbacks.CSVLogger.on_epoch_end
 
     def kill(self, epoch, logs=None):
         log_epoch(self, epoch, logs)
         if kills and training_of(self) == kills[0] and epoch == self.params["epochs"] - 1:
-            del kills[0]
+            assert (tmp_path / name / "checkpoints" / f"{kills.pop(0)}.keras").exists() == (epoch > 0)
             raise Killed
 
     shorten(monkeypatch)
@@ -105,8 +106,9 @@ def test_a_run_killed_in_training_after_training_equals_an_uninterrupted_one_bit
         with pytest.raises(Killed):
             run(name, digits, **whole.options, output_dir=tmp_path, resume=number > 0)
         assert not (tmp_path / name / "results.json").exists()
+        gc.collect()
     resumed = run(name, digits, **whole.options, output_dir=tmp_path, resume=True)
-    assert kills == [] and resumed["metrics"] == whole.results["metrics"]
+    assert resumed["metrics"] == whole.results["metrics"]
     checkpoints = [last_checkpoints(path) for path in (whole.directory, tmp_path / name)]
     assert (
         [path.name for path in checkpoints[0]]

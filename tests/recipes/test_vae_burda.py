@@ -196,3 +196,10 @@ def test_the_log_weights_that_xla_compiles_are_those_of_the_formula(kind, option
     compiled = tf.function(model.log_weights, jit_compile=True, autograph=False)(x, epsilon)
     np.testing.assert_allclose(compiled, model.log_weights(x, epsilon), rtol=1e-5, atol=1e-4)
     assert compiled.shape == (7, 6) and np.std(compiled) > 0.1
+    # Inside importance sampling: two chunks, and a last batch of two images.
+    log_weights = tf.function(model.log_weights, jit_compile=True, autograph=False)
+    nll, other = (
+        importance_sample(each, model.noise_dim, x.numpy(), 8, (0, 1), batch_size=4, chunk=4).nll
+        for each in (log_weights, model.log_weights)
+    )
+    np.testing.assert_allclose(nll, other, rtol=1e-5, atol=1e-4)

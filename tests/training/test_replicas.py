@@ -39,7 +39,7 @@ def difference(a, b):
     return max(np.abs(a[name] - b[name]).max() / max(np.abs(b[name]).max(), 1e-3) for name in b)
 
 
-# One and two replicas are those of the tests below.
+# The tests below have one replica and two, in float32.
 def test_gradients_do_not_depend_on_the_number_of_replicas(found):
     # Ten rows, of each minibatch of a GAN too: four replicas take two or three.
     alone, together = found(0, 1, "float64", *KINDS), found(4, 1, "float64", *KINDS)
@@ -70,6 +70,7 @@ def test_one_replica_gives_the_bits_of_no_strategy(found):
         for name, array in alone[kind].items():
             if name.isdigit():  # A weight; logs are added up in another order.
                 np.testing.assert_array_equal(one[kind][name], array)
+        assert difference(one[kind], alone[kind]) < 1e-3, kind
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from tfgen.recipe import Count, Decay, Fraction, Noise, Positive, Precision, Pub
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.Config):
-    """The networks and rates of the authors' `mnist.yaml`; it names no number of epochs.
+    """The networks and rates of the authors' `mnist.yaml`; it names no number of epochs. Preset smoke has smaller ones.
 
     Attributes:
         noise_dim: dimension of the noise z.
@@ -89,6 +89,7 @@ RECIPE = Recipe(
             epochs=1,
             generator_units=(300, 300),
             discriminator_units=(60, 60),
+            # With those of the wide networks the first gradients of narrow ones are too small to be seen.
             generator_range=0.1,
             discriminator_range=0.03,
             num_samples=1_000,
