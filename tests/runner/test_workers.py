@@ -1,5 +1,6 @@
 """Runs of several workers: real processes on this machine, one of which writes."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ from tfgen.training.workers import strategy_of
 SCRIPT = pathlib.Path(__file__).parent.parent / "worker.py"
 # What the documents state, with room for a machine that other tests keep busy.
 SECONDS_TO_NOTICE = 60
+EPOCHS = "8"
 
 
 def cluster(number):
@@ -40,17 +42,17 @@ def cluster(number):
     ]
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Function that starts workers: worker i writes to the directory `<name>-i`, or all of them to `shared`."""
+@contextlib.contextmanager
+def workers_in(directory):
+    """Gives a function that starts workers: worker i writes to the directory `<name>-i`, or all of them to `shared`."""
     processes = []
 
     def start_workers(name, number, *options, recipe="stub", shared=None, of_last=(), missing=0):
         started = []
         for i, config in enumerate(cluster(number)[: number - missing]):
             arguments = ["run", recipe, "--dataset", "digits", "--strategy", "multiworker", *options]
-            arguments += ["--output-dir", tmp_path / (shared or f"{name}-{i}"), *(of_last if i == number - 1 else ())]
-            log = open(tmp_path / f"{name}-{i}.log", "w")
+            arguments += ["--output-dir", directory / (shared or f"{name}-{i}"), *(of_last if i == number - 1 else ())]
+            log = open(directory / f"{name}-{i}.log", "w")
             process = subprocess.Popen(
                 [sys.executable, SCRIPT, *arguments],
                 env={**os.environ, "TF_CONFIG": config},
@@ -62,10 +64,27 @@ def start(tmp_path):
         processes.extend(started)
         return started
 
-    yield start_workers
-    for process in processes:
-        process.kill()
-        process.wait()
+    try:
+        yield start_workers
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start(tmp_path):
+    with workers_in(tmp_path) as start_workers:
+        yield start_workers
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Where two workers, each in a directory of its own, have made a run of `EPOCHS`."""
+    directory = tmp_path_factory.mktemp("whole")
+    with workers_in(directory) as start_workers:
+        assert codes(start_workers("two", 2, "--epochs", EPOCHS)) == [0, 0]
+    return directory
 
 
 def codes(processes):
@@ -93,17 +112,16 @@ def alone(directory, *options, recipe="stub"):
     return main(["run", recipe, "--dataset", "digits", *options, "--output-dir", str(directory)])
 
 
-def test_two_workers_make_the_run_of_one_and_the_chief_alone_writes(start, stub, tmp_path):
-    assert codes(start("two", 2, "--epochs", "2")) == [0, 0]
-    assert not (tmp_path / "two-1").exists()
-    results = json.loads((tmp_path / "two-0" / "stub" / "results.json").read_text())
+def test_two_workers_make_the_run_of_one_and_the_chief_alone_writes(whole, stub, tmp_path):
+    assert not (whole / "two-1").exists()
+    results = json.loads((whole / "two-0" / "stub" / "results.json").read_text())
     assert results["versions"][-1]["replicas"] == "2"
-    assert alone(tmp_path / "one", "--epochs", "2") == 0
+    assert alone(tmp_path / "one", "--epochs", EPOCHS) == 0
     one = log_of(tmp_path / "one")
-    for name, values in log_of(tmp_path / "two-0").items():
+    for name, values in log_of(whole / "two-0").items():
         assert values == pytest.approx(one[name], rel=1e-4)
     # Wrong: another order of the images.
-    assert alone(tmp_path / "other", "--epochs", "2", "--seed", "1") == 0
+    assert alone(tmp_path / "other", "--epochs", EPOCHS, "--seed", "1") == 0
     assert log_of(tmp_path / "other")["loss"] != pytest.approx(one["loss"], rel=1e-4)
 
 
@@ -150,28 +168,26 @@ def test_a_lost_worker_ends_the_others_in_time(start, tmp_path, lost, how):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, stub, tmp_path):
-    epochs = "8"
-    assert codes(start("whole", 2, "--epochs", epochs, shared="whole")) == [0, 0]
-    processes = start("killed-2", 2, "--epochs", epochs, shared="killed-2")
+def test_a_run_goes_on_bit_for_bit_with_as_many_workers_and_nearly_so_with_others(start, whole, stub, tmp_path):
+    processes = start("killed-2", 2, "--epochs", EPOCHS, shared="killed-2")
     wait_for_checkpoint(tmp_path / "killed-2")
     processes[1].kill()
     assert processes[0].wait(SECONDS_TO_NOTICE) == 1
     assert "another worker has ended, or cannot be reached" in last_line(tmp_path / "killed-2-0.log")
     _, log = read_member(tmp_path / "killed-2" / "stub" / "checkpoints" / "model.keras")
-    assert len(log.splitlines()) - 1 < int(epochs)
+    assert len(log.splitlines()) - 1 < int(EPOCHS)
     shutil.copytree(tmp_path / "killed-2", tmp_path / "killed-3")
     for number in (2, 3):
         name = f"killed-{number}"
-        assert codes(start(f"{name}-again", number, "--epochs", epochs, "--resume", shared=name)) == [0] * number
-        whole, resumed = log_of(tmp_path / "whole"), log_of(tmp_path / name)
+        assert codes(start(f"{name}-again", number, "--epochs", EPOCHS, "--resume", shared=name)) == [0] * number
+        expected, resumed = log_of(whole / "two-0"), log_of(tmp_path / name)
         if number == 2:
-            assert resumed == whole
-            assert weights(tmp_path / name) == weights(tmp_path / "whole")
+            assert resumed == expected
+            assert weights(tmp_path / name) == weights(whole / "two-0")
         else:
             for column, values in resumed.items():
-                assert values == pytest.approx(whole[column], rel=1e-4)
-    assert alone(tmp_path / "killed-2", "--epochs", epochs, "--resume") == 0  # Finished, whatever the strategy.
+                assert values == pytest.approx(expected[column], rel=1e-4)
+    assert alone(tmp_path / "killed-2", "--epochs", EPOCHS, "--resume") == 0  # Finished, whatever the strategy.
 
 
 def test_a_worker_that_waits_for_the_others_can_be_stopped(start, tmp_path):
