@@ -64,7 +64,7 @@ def importance_sample(
         raise ValueError(f"`num_samples` must be a positive multiple of `chunk` ({chunk}), got {num_samples}.")
     chunk = min(chunk, num_samples)
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(reduce_retracing=True)
     def log_sums(x, batch):
         """Returns log sum_k w_k and log sum_k w_k^2 of each image, `(2, batch)`."""
         n = tf.shape(x)[0]
